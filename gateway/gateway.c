@@ -6,7 +6,6 @@
 
 #include "common/base/buf.h"
 #include "common/base/clock.h"
-#include "common/base/disk_pool.h"
 #include "common/base/log.h"
 #include "common/base/loop.h"
 #include "common/base/loop_timer.h"
@@ -17,11 +16,11 @@
 #include "common/ops/presence.h"
 #include "common/ops/shared_metrics.h"
 #include "common/redis/client.h"
-#include "common/storage/location.h"
 #include "common/storage/storage.h"
 #include "common/task/audit.h"
 #include "common/task/keys.h"
 #include "common/task/schema.h"
+#include "common/task/storage_check.h"
 #include "common/webhook/signature.h"
 #include "gateway/access/cors.h"
 #include "gateway/access/keyring.h"
@@ -35,6 +34,9 @@
 #include "gateway/streams/hub.h"
 #include "gateway/streams/stream.h"
 #include "gateway/tasks/submit.h"
+#include "gateway/uploads/life.h"
+#include "gateway/uploads/renewal.h"
+#include "gateway/uploads/uploads.h"
 
 enum {
     DRAIN_MS = 5000,
@@ -63,6 +65,7 @@ static void gateway_on_commands_ready(void *arg)
         hub_on_commands_ready(gateway->hub);
     if (gateway->presence)
         presence_write(gateway->presence);
+    storage_check_resume(gateway->storage_check);
 }
 
 static void gateway_on_misconfigured(const char *why, void *arg)
@@ -130,7 +133,7 @@ static struct gateway *gateway_of(void *arg)
 
 static void gateway_on_request(struct http_exchange *exchange, void *arg)
 {
-    const struct gateway *gateway = gateway_of(arg);
+    struct gateway *gateway = gateway_of(arg);
 
     cors_apply(gateway->config.cors, exchange);
     admission_check_operator(gateway->config.options->admin_key, exchange);
@@ -157,12 +160,14 @@ static void set_http_limits(struct http_server_config *config, const struct gate
     config->limits.head_max = (size_t)options->head_max;
     config->limits.headers_max = (size_t)options->headers_max;
     config->limits.body_max = options->body_max;
+    config->limits.length_max = options->body_max > API_EDIT_BODY_MAX ? options->body_max : API_EDIT_BODY_MAX;
     config->connections_max = (size_t)options->connections_max;
     config->output_max = (size_t)options->output_max;
     config->head_timeout_ms = options->head_timeout_ms;
     config->body_timeout_ms = options->body_timeout_ms;
     config->idle_timeout_ms = options->idle_timeout_ms;
     config->write_timeout_ms = options->write_timeout_ms;
+    config->taken_body_timeout_ms = options->upload_timeout_ms;
 }
 
 static void gateway_on_response(const struct http_route *route, int status, void *arg)
@@ -187,6 +192,7 @@ static struct http_server *create_server(struct gateway *gateway, const char **w
     config.share_port = options->threads > 1 || options->share_port;
     config.routes = api_routes;
     config.route_count = api_route_count;
+    config.body_takers = api_body_takers;
     config.arg = &gateway->api;
     config.on_request = gateway_on_request;
     config.on_refusal = gateway_on_refusal;
@@ -211,12 +217,13 @@ static void gateway_describe(struct presence_entry *entry, void *arg)
     const struct gateway_metrics *metrics = gateway->config.metrics;
 
     presence_add_field(entry, "draining", "%d", gateway->api.draining);
+    presence_add_field(entry, "catalogue", "%s", catalogue_version(gateway->api.catalogue));
     presence_add_field(entry, "threads", "%lld", (long long)gateway->config.options->threads);
     presence_add_field(entry, "streams", "%lld", (long long)gateway_metrics_sum(metrics, SAMPLE(METRIC_SSE_STREAMS)));
     presence_add_field(entry, "connections", "%lld",
                        (long long)gateway_metrics_sum(metrics, SAMPLE(METRIC_HTTP_CONNECTIONS)));
-    if (gateway->storage)
-        presence_add_field(entry, "storage", "%s", storage_identity(gateway->storage));
+    if (gateway->location.storage)
+        presence_add_field(entry, "storage", "%s", storage_identity(gateway->location.storage));
     if (*gateway->webhook_key)
         presence_add_field(entry, "webhook_key", "%s", gateway->webhook_key);
 }
@@ -261,16 +268,27 @@ static void gateway_on_abandoned(const char *full_id, enum on_disconnect what, v
     disconnects_apply(gateway->disconnects, full_id, what);
 }
 
+static void gateway_on_short_upload(const char *client, const char *sha256, const char *name, void *arg)
+{
+    const struct gateway *gateway = arg;
+
+    if (gateway->uploads)
+        renewal_start(gateway->uploads, client, sha256, name);
+}
+
 static struct submitter *create_submitter(struct gateway *gateway)
 {
     const struct gateway_options *options = gateway->config.options;
 
-    return submitter_create(&(struct submitter_config){.redis = gateway->commands,
-                                                       .queue_limit = options->queue_limit,
-                                                       .queue_ttl_ms = options->queue_ttl_ms,
-                                                       .retention_ms = options->retention_ms,
-                                                       .on_abandoned = gateway_on_abandoned,
-                                                       .arg = gateway});
+    return submitter_create(&(struct submitter_config){
+        .redis = gateway->commands,
+        .queue_limit = options->queue_limit,
+        .queue_ttl_ms = options->queue_ttl_ms,
+        .retention_ms = options->retention_ms,
+        .upload_life_ms = *options->storage.place ? UPLOAD_LIFE_MS + options->queue_ttl_ms : 0,
+        .on_short_upload = gateway_on_short_upload,
+        .on_abandoned = gateway_on_abandoned,
+        .arg = gateway});
 }
 
 static struct streams *create_streams(struct gateway *gateway)
@@ -290,23 +308,30 @@ static struct streams *create_streams(struct gateway *gateway)
 static bool create_storage(struct gateway *gateway, const char **why)
 {
     const struct gateway_config *config = &gateway->config;
+    const struct location_setup setup = {
+        .options = &config->options->storage, .loop = gateway->loop, .pool = config->disk_pool};
     static char storage_error[256];
     struct buf reason;
     int err;
 
     if (!config->disk_pool)
         return true;
-    gateway->disk = disk_create(config->disk_pool, gateway->loop);
-    if (!gateway->disk)
-        return false;
     buf_init(&reason, sizeof(storage_error) - 64);
-    err = location_open(config->options->shared.storage, gateway->disk, &gateway->storage, &reason);
+    err = location_open(&gateway->location, &setup, &reason);
     if (err) {
-        (void)snprintf(storage_error, sizeof(storage_error), "STORAGE: %s", buf_text(&reason));
+        (void)snprintf(storage_error, sizeof(storage_error), "STORAGE: %s",
+                       reason.len ? buf_text(&reason) : err_text(err));
         *why = storage_error;
     }
     buf_deinit(&reason);
-    return !err;
+    if (err)
+        return false;
+    gateway->storage_check =
+        storage_check_create(&(struct storage_check_config){.loop = gateway->loop,
+                                                            .redis = gateway->commands,
+                                                            .identity = storage_identity(gateway->location.storage),
+                                                            .is_quiet = config->thread > 0});
+    return gateway->storage_check;
 }
 
 static struct orders *create_orders(struct gateway *gateway)
@@ -321,9 +346,27 @@ static struct orders *create_orders(struct gateway *gateway)
                              .repeats = {.commands = gateway->commands,
                                          .window_ms = options->openai_retry_window_ms,
                                          .lifetime_ms = ORDER_LIVES * (options->queue_ttl_ms + options->retention_ms)},
+                             .storage = gateway->location.storage,
+                             .metrics = gateway->metrics,
                              .heartbeat_ms = options->heartbeat_ms,
                              .hold_ms = options->openai_hold_ms
     });
+}
+
+/* Without a storage there are none. */
+static bool create_uploads(struct gateway *gateway)
+{
+    const struct gateway_options *options = gateway->config.options;
+
+    if (!gateway->location.storage)
+        return true;
+    gateway->uploads = uploads_create(&(struct uploads_config){.commands = gateway->commands,
+                                                               .storage = gateway->location.storage,
+                                                               .count_max = options->client_uploads,
+                                                               .bytes_max = options->client_upload_bytes,
+                                                               .queue_ttl_ms = options->queue_ttl_ms,
+                                                               .at_once_max = (size_t)options->uploads_max});
+    return gateway->uploads;
 }
 
 static enum validate_webhooks webhooks_of(const struct shared_options *options)
@@ -336,11 +379,13 @@ static enum validate_webhooks webhooks_of(const struct shared_options *options)
 /* Last, because both contexts point to the parts created before. */
 static void fill_contexts(struct gateway *gateway)
 {
-    static const char *const api_paths[] = {API_BASE, OPENAI_BASE, NULL};
+    static const char *const api_paths[] = {API_BASE, OPENAI_BASE, NULL}, *const delete_paths[] = {"/p", NULL};
     const struct gateway_config *config = &gateway->config;
     const struct gateway_options *options = config->options;
 
     gateway->admission.paths = api_paths;
+    gateway->admission.openai_path = OPENAI_BASE;
+    gateway->admission.delete_paths = delete_paths;
     gateway->admission.commands = gateway->commands;
     gateway->admission.keyring = config->keyring;
     gateway->api = (struct api_context){
@@ -349,7 +394,9 @@ static void fill_contexts(struct gateway *gateway)
         .keyring = config->keyring,
         .submitter = gateway->submitter,
         .streams = gateway->streams,
-        .storage = gateway->storage,
+        .storage = gateway->location.storage,
+        .uploads = gateway->uploads,
+        .storage_check = gateway->storage_check,
         .orders = gateway->orders,
         .metrics = config->metrics,
         .redis_ready = config->redis_ready,
@@ -358,6 +405,7 @@ static void fill_contexts(struct gateway *gateway)
         .max_paid_calls_limit = (int)options->max_paid_calls_limit,
         .defaults = &options->request,
         .data_urls = options->data_urls,
+        .task_list = gateway_options_list_tasks(options),
         .webhooks = (int)webhooks_of(&options->shared),
         .queue_ttl_ms = options->queue_ttl_ms,
         .aliases = &gateway->aliases,
@@ -377,10 +425,12 @@ static int gateway_create_parts(struct gateway *gateway, const char **why)
     if (!gateway->loop || !(gateway->commands = create_commands(gateway)) || !(gateway->hub = create_hub(gateway)) ||
         !(gateway->disconnects = disconnects_create(gateway->commands, gateway->hub)) ||
         !(gateway->submitter = create_submitter(gateway)) || !create_presence(gateway) || !create_audit(gateway) ||
-        !(gateway->streams = create_streams(gateway)) || !(gateway->orders = create_orders(gateway)))
+        !(gateway->streams = create_streams(gateway)))
         return ERR_NO_MEMORY;
     if (!create_storage(gateway, why))
         return ERR_SYSTEM;
+    if (!(gateway->orders = create_orders(gateway)) || !create_uploads(gateway))
+        return ERR_NO_MEMORY;
     fill_contexts(gateway);
     gateway->server = create_server(gateway, why);
     return gateway->server ? 0 : ERR_SYSTEM;
@@ -412,8 +462,9 @@ struct gateway *gateway_destroy(struct gateway *gateway)
         streams_drain(
             gateway->streams); /* so that on_disconnect is not applied: it is not the clients who disconnect */
     http_server_destroy(gateway->server); /* calls on_closed of every exchange, which closes the stream */
-    disk_destroy(gateway->disk);
-    storage_destroy(gateway->storage);
+    uploads_destroy(gateway->uploads);
+    storage_check_destroy(gateway->storage_check);
+    location_close(&gateway->location);
     streams_destroy(gateway->streams);
     orders_destroy(gateway->orders);
     submitter_destroy(gateway->submitter);

@@ -28,6 +28,7 @@
 #include <stdint.h>
 
 #include "common/base/err.h"
+#include "common/storage/location.h"
 #include "common/task/keys.h"
 #include "common/webhook/signature.h"
 #include "gateway/access/admission.h"
@@ -39,7 +40,6 @@ struct audit;
 struct catalogue_file;
 struct cors;
 struct disconnects;
-struct disk;
 struct disk_pool;
 struct gateway_metrics;
 struct gateway_options;
@@ -54,9 +54,10 @@ struct metrics;
 struct presence;
 struct redis;
 struct redis_address;
-struct storage;
+struct storage_check;
 struct streams;
 struct submitter;
+struct uploads;
 
 /* Pointers are borrowed. */
 struct gateway_config {
@@ -99,8 +100,9 @@ struct gateway {
     struct audit *audit;
     char prefix[KEYS_PREFIX_SIZE];
 
-    struct disk *disk; /* these two: NULL if pictures are not kept */
-    struct storage *storage;
+    struct location location; /* zeroed if pictures are not kept */
+    struct uploads *uploads;  /* NULL if pictures are not kept */
+    struct storage_check *storage_check;
 
     struct loop_timer *drain_timer;
     int64_t drain_until_ms;

@@ -39,7 +39,8 @@ struct program {
 /* Every stream needs a file descriptor. */
 static void raise_file_limit(const struct gateway_options *options)
 {
-    rlim_t wanted = (rlim_t)(options->threads * options->connections_max + OTHER_FILES * (options->threads + 1));
+    int64_t files = options->connections_max + (*options->storage.place ? options->uploads_max : 0);
+    rlim_t wanted = (rlim_t)(options->threads * files + OTHER_FILES * (options->threads + 1));
     struct rlimit limit;
 
     if (getrlimit(RLIMIT_NOFILE, &limit))

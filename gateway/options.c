@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/base/buf.h"
 #include "common/base/host_port.h"
 #include "common/base/macros.h"
 #include "common/http/request.h"
@@ -19,7 +20,8 @@ enum {
     MIB = 1024 * 1024,
     LISTEN_SIZE = 256,
     HINTS_MIN_MS = 100,
-    ADMIN_KEY_MIN = 16
+    ADMIN_KEY_MIN = 16,
+    WHY_MAX = 512
 };
 
 #define AT(field) offsetof(struct gateway_options, field)
@@ -92,6 +94,16 @@ static const struct option_row rows[] = {
       "open streams of a client with keys on this gateway; further ones get 429; 0: no limit", NULL },
     { "client-images", "GATEWAY_CLIENT_IMAGES", OPT_INT, AT(client_images), "0", 0, 1000000000,
       "images per UTC day of a client's tasks; further ones get 429; 0: no limit", NULL },
+    { "task-list", "GATEWAY_TASK_LIST", OPT_CHOICE, AT(task_list), "auto", 0, 0,
+      "keep a list of each client's tasks, for GET /tasks; auto: if there is a keys file. Without keys, everybody can read the list", "auto|on|off" },
+    { "client-uploads", "GATEWAY_CLIENT_UPLOADS", OPT_INT, AT(client_uploads), "1000", 0, 1000000000,
+      "images that a client may upload per UTC day; further ones get 429; 0: no limit", NULL },
+    { "client-upload-bytes", "GATEWAY_CLIENT_UPLOAD_BYTES", OPT_BYTES, AT(client_upload_bytes), "2g", 0, 1024LL * 1024 * MIB,
+      "bytes that a client may upload per UTC day; further ones get 429; 0: no limit", NULL },
+    { "uploads-max", "GATEWAY_UPLOADS_MAX", OPT_INT, AT(uploads_max), "64", 1, 10000,
+      "uploads in progress per thread, each with a temporary file and 64 KiB of memory; further ones get 503", NULL },
+    { "upload-timeout", "GATEWAY_UPLOAD_TIMEOUT", OPT_MS, AT(upload_timeout_ms), "5m", 100, 60 * MINUTE_MS,
+      "deadline for the body of an upload, in place of GATEWAY_BODY_TIMEOUT", NULL },
     REQUEST_DEFAULT_ROWS(struct gateway_options, request),
     { "openai-models", "GATEWAY_OPENAI_MODELS", OPT_STRING, AT(openai_models), OPENAI_DEFAULT_ALIASES, 0, 4096,
       "names of OpenAI's models that clients of /v1 may use: name=model of ARK, or name for the default model, separated by commas", NULL },
@@ -113,6 +125,7 @@ static const struct option_row rows[] = {
       "print the secret that signs the webhooks of this client and exit", NULL },
     { "open", "GATEWAY_OPEN", OPT_BOOL, AT(open), "off", 0, 0,
       "serve other machines without API keys: everyone who can reach the port can spend the ARK account's money", NULL },
+    STORAGE_OPTION_ROWS(struct gateway_options, storage),
     SHARED_OPTION_ROWS(struct gateway_options, shared),
 };
 /* clang-format on */
@@ -140,6 +153,24 @@ bool listen_is_loopback(const char *listen)
     return !strcmp(parts.host, "localhost") || !strcmp(parts.host, "::1");
 }
 
+bool gateway_options_list_tasks(const struct gateway_options *options)
+{
+    return options->task_list == TASK_LIST_AUTO ? *options->keys_file != '\0' : options->task_list == TASK_LIST_ON;
+}
+
+static bool storage_agrees(const struct storage_options *options)
+{
+    struct buf why;
+    bool is_valid;
+
+    buf_init(&why, WHY_MAX);
+    is_valid = location_is_valid(options, &why);
+    if (!is_valid)
+        (void)fprintf(stderr, "arkrelay-gateway: STORAGE %s: %s\n", options->place, buf_text(&why));
+    buf_deinit(&why);
+    return is_valid;
+}
+
 bool gateway_options_agree(const struct gateway_options *options)
 {
     struct openai_aliases aliases;
@@ -153,11 +184,8 @@ bool gateway_options_agree(const struct gateway_options *options)
             options->listen);
         return false;
     }
-    if (*options->shared.storage && !location_is_valid(options->shared.storage)) {
-        (void)fprintf(stderr, "arkrelay-gateway: STORAGE %s is not the absolute path of a directory\n",
-                      options->shared.storage);
+    if (!storage_agrees(&options->storage))
         return false;
-    }
     if (!openai_aliases_parse(options->openai_models, &aliases, &at)) {
         (void)fprintf(
             stderr,

@@ -274,7 +274,7 @@ static int process_run_threads(struct process *process)
     process->metrics = gateway_metrics_create((size_t)process->config.options->threads, api_routes, api_route_count);
     if (!process->threads || !process->metrics)
         return ERR_NO_MEMORY;
-    if (*process->config.options->shared.storage &&
+    if (*process->config.options->storage.place &&
         !(process->disk_pool = disk_pool_create(DISK_THREADS, DISK_WAITING_MAX)))
         return ERR_NO_MEMORY;
     presence_name(process->name, "");

@@ -11,17 +11,21 @@
 const struct http_route api_routes[] = {
     {HTTP_POST,   API_BASE "/generate/stream",       api_generate_stream    },
     {HTTP_POST,   API_BASE "/generate",              api_generate           },
+    {HTTP_GET,    API_BASE "/tasks",                 api_own_tasks          },
     {HTTP_GET,    API_BASE "/tasks/{id}",            api_task               },
     {HTTP_GET,    API_BASE "/tasks/{id}/stream",     api_task_stream        },
     {HTTP_GET,    API_BASE "/tasks/{id}/webhook",    api_task_webhook       },
     {HTTP_POST,   API_BASE "/tasks/{id}/cancel",     api_task_cancel        },
     {HTTP_DELETE, API_BASE "/tasks/{id}",            api_task_erase         },
+    {HTTP_POST,   API_BASE "/uploads",               api_upload             },
     {HTTP_GET,    API_BASE "/models",                api_models             },
     {HTTP_GET,    API_BASE "/queue",                 api_queue              },
     {HTTP_POST,   OPENAI_BASE "/images/generations", api_openai_generations },
+    {HTTP_POST,   OPENAI_BASE "/images/edits",       api_openai_edits       },
     {HTTP_GET,    OPENAI_BASE "/models",             api_openai_models      },
     {HTTP_GET,    OPENAI_BASE "/models/{id}",        api_openai_model       },
     {HTTP_GET,    "/p/{path}",                       api_picture            },
+    {HTTP_DELETE, "/p/{path}",                       api_picture_erase      },
     {HTTP_POST,   "/admin/queue/pause",              api_admin_pause        },
     {HTTP_POST,   "/admin/queue/resume",             api_admin_resume       },
     {HTTP_GET,    "/admin/overview",                 api_admin_overview     },
@@ -47,4 +51,5 @@ const struct http_route api_routes[] = {
     {HTTP_GET,    "/livez",                          api_livez              },
     {HTTP_GET,    "/readyz",                         api_readyz             },
 };
+http_handler_fn *const api_body_takers[] = {api_upload, api_openai_edits, NULL};
 const size_t api_route_count = ARRAY_LENGTH(api_routes);

@@ -8,5 +8,6 @@
 
 extern const struct http_route api_routes[]; /* the handlers' argument is the struct api_context */
 extern const size_t api_route_count;
+extern http_handler_fn *const api_body_takers[]; /* handlers that take the body themselves, closed by NULL */
 
 #endif

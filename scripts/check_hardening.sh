@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 
 [ $# -gt 0 ] || { echo "usage: check_hardening.sh PROGRAM..." >&2; exit 1; }
 
-readonly TEXT_MAX=1048576            # maximum bytes of code and constants
+readonly TEXT_MAX=1572864            # maximum bytes of code and constants
 
 failed=0
 

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Runs a command in another release of Debian, in this source tree, with a build folder of its own (build/debian-<release>).
+# Runs a command in another release of Debian, in this source tree, with its own build folder (build/debian-<release>).
 #
 #   scripts/in_debian.sh 13 scripts/test.sh dev
 #   scripts/in_debian.sh 13 scripts/budgets.sh update
 #
 # The release is a folder in ~/.cache/arkrelay-debian, made on first use with debootstrap; packages that are installed in it stay.
-# The command sees the machine's network, and mounts and processes of its own. Needs root.
+# The command uses the machine's network, but has its own mounts and processes. Needs root.
 # Exit status: that of the command; 77 if the release cannot be set up here (the reason is printed).
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."

@@ -6,7 +6,8 @@
 #   WORKERS=4 scripts/run.sh       four workers
 #
 # The programs read their options from the environment and from .env. If REDIS_URL is set, that Redis is used and none is started. State is
-# in build/run/, separate for the simulator and ARK, so that a task queued for the simulator is never charged.
+# in build/run/, separate for the simulator and ARK, so that a task queued for the simulator is never charged. Pictures are kept there too;
+# STORAGE= (empty) keeps none.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -25,6 +26,11 @@ setting() {                          # setting PROGRAM NAME
     local all
     all=$("$BIN/arkrelay-$1" --print-config) || exit
     sed -n "s/^$2=//p" <<<"$all"
+}
+
+# An empty STORAGE= is a choice too: no pictures are kept. The programs report it as the default.
+storage_is_chosen() {
+    [[ -v STORAGE ]] || grep -qsE '^[[:space:]]*(export[[:space:]]+)?STORAGE[[:space:]]*=' .env
 }
 
 is_set() { [[ $1 != ' # '* ]]; }
@@ -180,7 +186,7 @@ start_worker() {                     # start_worker NUMBER
 }
 
 announce() {
-    local url=http://$1 redis_hint="REDIS_URL"
+    local url=http://$1 redis_hint="REDIS_URL" pictures=${storage% # *}
     [[ ! $own_redis ]] || redis_hint="redis-cli -s $scratch/redis.sock"
     cat <<END
 
@@ -190,6 +196,7 @@ announce() {
     health     $url/readyz
     workers    $workers
     Redis      $redis_hint
+    pictures   ${pictures:-are not kept: links end after 24 hours}
 
     Open the playground in a browser, or run
 
@@ -224,6 +231,7 @@ redis_url=$(setting gateway REDIS_URL)
 ark_key=$(setting worker ARK_API_KEY)
 ark_sim_url=$(setting worker ARK_SIM_URL)
 configured_admin_key=$(setting gateway GATEWAY_ADMIN_KEY)
+storage=$(setting gateway STORAGE)
 
 simulation=1
 ! is_set "$ark_key" || simulation=0
@@ -233,6 +241,12 @@ state=$PWD/build/run/$( ((simulation)) && echo simulation || echo ark)
 [[ ! $own_redis ]] || claim_state
 address=$(reachable "${listen% # *}")
 ! is_taken "$address" || fail "$address is in use: stop the process that listens there, or set GATEWAY_LISTEN=127.0.0.1:8001"
+
+# Next to the data of the Redis that this script starts. With another Redis, other machines would need the same directory.
+if [[ $own_redis ]] && ! storage_is_chosen; then
+    storage=$state/pictures
+    export STORAGE=$storage
+fi
 
 # The admin key: a new one for each run, unless one is configured. A configured key is not printed.
 admin_key=

@@ -352,7 +352,7 @@ static int read_tuning(struct reading *reading)
     return read_number(reading, "seed", -1, INT32_MAX, true);
 }
 
-/* A reference that is a data: URL of another format. The format behind an address is not looked at. */
+/* A reference that is a data: URL of another format. The format of a linked image is not checked. */
 static bool has_other_format(const struct sim_request *request, const char *const formats[2])
 {
     static const char scheme[] = "data:image/";
@@ -383,7 +383,7 @@ static int read_background(struct reading *reading)
     return request->png ? 0 : refuse(reading, "background", "transparent needs output_format png");
 }
 
-/* ARK decides on the number of layers: the simulator makes a base and three, unless it is told otherwise. */
+/* ARK decides on the number of layers: the simulator makes a base and three, unless a directive sets another number. */
 static int check_layers(struct reading *reading)
 {
     static const char *const formats[] = {"png", "jpeg"};

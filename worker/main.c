@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/base/buf.h"
 #include "common/base/core_dump.h"
 #include "common/base/err.h"
 #include "common/base/log.h"
@@ -16,15 +17,13 @@
 #include "common/ops/presence.h"
 #include "common/ops/systemd_notify.h"
 #include "common/redis/address.h"
-#include "common/storage/location.h"
 #include "common/webhook/signature.h"
-#include "worker/ark/request.h"
 #include "worker/health.h"
 #include "worker/metrics/metrics.h"
 #include "worker/options.h"
 #include "worker/worker.h"
 
-enum { ARK_FIRST_BYTE_DEFAULT_MS = 5 * 60 * 1000 };
+enum { ARK_FIRST_BYTE_DEFAULT_MS = 5 * 60 * 1000, WHY_MAX = 512 };
 
 struct program {
     struct worker_options options;
@@ -99,13 +98,14 @@ static void main_on_reload(void *arg)
 static void write_status(char out[SYSTEMD_STATUS_SIZE], void *arg)
 {
     const struct program *program = arg;
+    const char *at_work = program->options.roles == ROLES_OUTBOX ? "working on the outbox" : "taking tasks";
     int jobs = worker_jobs(program->worker);
 
     if (!worker_has_redis(program->worker))
         (void)snprintf(out, SYSTEMD_STATUS_SIZE, "waiting for Redis, %d jobs in flight", jobs);
     else
         (void)snprintf(out, SYSTEMD_STATUS_SIZE, "%s, %d jobs in flight",
-                       worker_is_ready(program->worker) ? "taking tasks" : "draining", jobs);
+                       worker_is_ready(program->worker) ? at_work : "draining", jobs);
 }
 
 /* A worker that waits for Redis reports READY too: the service manager must not restart it for that. */
@@ -133,21 +133,27 @@ static int check_timeouts(struct worker_options *options)
 
 _Static_assert(WEBHOOK_MASTER_MIN == 32, "a text below has this number");
 
-static int check_outbox(const struct worker_options *options)
+static int check_webhook_secret(const char *secret)
 {
-    const char *why = NULL;
+    if (!*secret || strlen(secret) >= WEBHOOK_MASTER_MIN)
+        return 0;
+    (void)fprintf(stderr,
+                  "arkrelay-worker: WEBHOOK_SECRET is too short: use at least 32 bytes, for example the output of "
+                  "`openssl rand -hex 32`\n");
+    return ERR_RANGE;
+}
 
-    if (*options->shared.storage && !location_is_valid(options->shared.storage))
-        why = "STORAGE is not the absolute path of a directory";
-    else if (*options->shared.storage && options->ark_response_format == ARK_RESPONSE_B64_JSON)
-        why = "STORAGE needs ARK_RESPONSE_FORMAT=url: images that come as data: URLs are not kept yet";
-    else if (!*options->shared.storage && !*options->shared.webhook_secret && options->roles == ROLES_OUTBOX)
-        why = "WORKER_ROLES=outbox without STORAGE and WEBHOOK_SECRET: there is nothing to do";
-    else if (*options->shared.webhook_secret && strlen(options->shared.webhook_secret) < WEBHOOK_MASTER_MIN)
-        why = "WEBHOOK_SECRET is too short: use at least 32 bytes, for example the output of `openssl rand -hex 32`";
-    if (why)
-        fprintf(stderr, "arkrelay-worker: %s\n", why);
-    return why ? ERR_RANGE : 0;
+static int check_storage(const struct storage_options *options)
+{
+    struct buf why;
+    bool is_valid;
+
+    buf_init(&why, WHY_MAX);
+    is_valid = location_is_valid(options, &why);
+    if (!is_valid)
+        (void)fprintf(stderr, "arkrelay-worker: STORAGE %s: %s\n", options->place, buf_text(&why));
+    buf_deinit(&why);
+    return is_valid ? 0 : ERR_RANGE;
 }
 
 /* Checks that involve more than one option. Prints the error. */
@@ -156,7 +162,7 @@ static int check_options(struct program *program)
     struct worker_options *options = &program->options;
     const char *why;
 
-    if (check_outbox(options))
+    if (check_storage(&options->storage) || check_webhook_secret(options->shared.webhook_secret))
         return ERR_RANGE;
     if (options->roles != ROLES_OUTBOX && !*options->ark_api_key && !*options->ark_sim_url) {
         fprintf(stderr, "arkrelay-worker: ARK_API_KEY is not set (environment, .env, or scripts/setup_env.sh); "
@@ -180,6 +186,9 @@ static void log_start(const struct program *program)
     if (!*options->ark_api_key && options->roles != ROLES_OUTBOX)
         log_warn("worker", "SIMULATION: ARK_API_KEY is not set, images come from a simulator and cost nothing",
                  "ark=%s", options->ark_sim_url);
+    if (!*options->storage.place && !*options->shared.webhook_secret && options->roles == ROLES_OUTBOX)
+        log_warn("worker", "WORKER_ROLES=outbox without STORAGE and WEBHOOK_SECRET: there is nothing to do",
+                 "roles=outbox");
     warn_if_unlisted(program);
     log_info("worker", "starting", "version=%s name=%s redis=%s ark=%s model=%s concurrency=%lld lease_ms=%lld",
              ARKRELAY_VERSION, program->name, redis,
@@ -190,9 +199,10 @@ static void log_start(const struct program *program)
 static int create_worker(struct program *program)
 {
     program->metrics = metrics_create(&worker_metric_table);
-    metrics_set(program->metrics, SAMPLE(METRIC_WORKER_SLOTS),
-                program->options.roles == ROLES_OUTBOX ? 0 : program->options.concurrency);
-    metrics_set(program->metrics, SAMPLE(METRIC_IMAGES_LIMIT), program->options.ark_images_per_minute);
+    if (program->options.roles != ROLES_OUTBOX) {
+        metrics_set(program->metrics, SAMPLE(METRIC_WORKER_SLOTS), program->options.concurrency);
+        metrics_set(program->metrics, SAMPLE(METRIC_IMAGES_LIMIT), program->options.ark_images_per_minute);
+    }
     program->loop = loop_create();
     if (!program->metrics || !program->loop || loop_on_signals(program->loop, main_on_drain, main_on_stop, program) ||
         loop_on_reload(program->loop, main_on_reload, program))

@@ -48,6 +48,8 @@ static const struct option_row rows[] = {
       "how clients reach the gateways, https://example.com; stored_url begins with it. Empty: stored_url is a path", NULL },
     { "storage-retention", "STORAGE_RETENTION", OPT_MS, AT(storage_retention_ms), "168h", HOUR, 3650 * DAY,
       "how long pictures are kept in STORAGE; they can be read until the end of that day (UTC), and are deleted a day later", NULL },
+    { "storage-replace-url", "STORAGE_REPLACE_URL", OPT_BOOL, AT(storage_replace_url), "false", 0, 0,
+      "put stored_url into `url` too, for clients that know only `url`; set PUBLIC_URL with it", NULL },
     { "ark-image-url-map", "ARK_IMAGE_URL_MAP", OPT_STRING, AT(image_url_map), "", 0, 4096,
       "for copies of pictures: public=internal pairs of URL prefixes, separated by commas; links that begin with the first are fetched from the second", NULL },
     { "outbox-concurrency", "OUTBOX_CONCURRENCY", OPT_INT, AT(outbox_concurrency), "16", 1, 1000,
@@ -64,6 +66,8 @@ static const struct option_row rows[] = {
     { "lease", "WORKER_LEASE", OPT_MS, AT(lease_ms), "30s", 300, 10 * MINUTE,
       "after this time without a renewal, the worker counts as lost; renewed three times per lease", NULL },
     { "max-attempts", "WORKER_MAX_ATTEMPTS", OPT_INT, AT(max_attempts), "5", 1, 100, "maximum number of attempts per task", NULL },
+    { "input-memory", "WORKER_INPUT_MEMORY", OPT_BYTES, AT(input_memory), "512m", 128LL << 20, 1LL << 40,
+      "bytes of uploaded reference images in memory: further tasks with uploads wait before their call until others are sent", NULL },
     { "backoff-base", "RETRY_BACKOFF_BASE", OPT_MS, AT(backoff_base_ms), "1s", 1, 10 * MINUTE,
       "maximum delay before the second attempt; doubles with each further attempt", NULL },
     { "backoff-max", "RETRY_BACKOFF_MAX", OPT_MS, AT(backoff_max_ms), "60s", 1, HOUR,
@@ -73,6 +77,7 @@ static const struct option_row rows[] = {
       LISTEN_AUTO "|" LISTEN_OFF },
     { "name", "WORKER_NAME", OPT_STRING, AT(name), "", 0, 64,
       "name of this worker in Redis and logs; empty: host name and process id", NULL },
+    STORAGE_OPTION_ROWS(struct worker_options, storage),
     SHARED_OPTION_ROWS(struct worker_options, shared),
 };
 /* clang-format on */

@@ -14,17 +14,19 @@
 #include "common/ops/presence.h"
 #include "common/ops/shared_metrics.h"
 #include "common/redis/client.h"
-#include "common/storage/location.h"
 #include "common/storage/storage.h"
 #include "common/task/audit.h"
 #include "common/task/keys.h"
 #include "common/task/schema.h"
+#include "common/task/storage_check.h"
 #include "common/web/link_rules.h"
 #include "common/web/web.h"
 #include "common/webhook/signature.h"
 #include "worker/account/governor.h"
 #include "worker/account/probe.h"
+#include "worker/job/input_budget.h"
 #include "worker/job/job.h"
+#include "worker/job/plan_cache.h"
 #include "worker/metrics/metrics.h"
 #include "worker/outbox/outbox.h"
 #include "worker/outbox/pictures.h"
@@ -69,8 +71,8 @@ struct worker {
 
     /* Of the role outbox, if pictures are kept; otherwise NULL. */
     struct disk_pool *disk_pool;
-    struct disk *disk;
-    struct storage *storage;
+    struct location location;
+    struct storage_check *storage_check;
     struct web *downloads;
     struct link_rules *link_rules;
     struct pictures *pictures;
@@ -86,6 +88,8 @@ struct worker {
 
     struct ark_endpoint endpoint;
     struct catalogue *catalogue; /* a reference, borrowed by `context` */
+    struct plan_cache plans;
+    struct input_budget inputs;
     struct job_context context;
     struct job_list jobs;
     int job_count;
@@ -224,6 +228,7 @@ static void worker_on_ready(void *arg)
         job_resume(job);
     governor_resume(worker->governor);
     claim_more(worker->claim);
+    storage_check_resume(worker->storage_check);
     if (worker->outbox)
         outbox_resume(worker->outbox);
 }
@@ -306,18 +311,32 @@ static int worker_slots(const struct worker *worker)
     return worker->config.options->roles == ROLES_OUTBOX ? 0 : (int)worker->config.options->concurrency;
 }
 
+/* The settings of calls. Without the role ark, a process need not have them, and may have other ones. */
+static void describe_calls(struct presence_entry *entry, const struct worker *worker)
+{
+    if (!worker_slots(worker))
+        return;
+    presence_add_field(entry, "catalogue", "%s", catalogue_version(worker->catalogue));
+    presence_add_field(entry, "images_per_minute", "%lld", (long long)worker->config.options->ark_images_per_minute);
+}
+
 /* `storage` is "" if this worker copies no pictures. */
 static void describe_outbox(struct presence_entry *entry, const struct worker *worker)
 {
     enum storage_end trouble = worker_storage_trouble(worker);
 
-    presence_add_field(entry, "keeps_pictures", "%d", *worker->config.options->shared.storage != '\0');
+    presence_add_field(entry, "keeps_pictures", "%d", *worker->config.options->storage.place != '\0');
     if (worker->webhooks)
         presence_add_field(entry, "webhook_key", "%s", worker->webhook_key);
     if (!worker->pictures)
         return;
-    presence_add_field(entry, "storage", "%s", storage_identity(worker->storage));
-    presence_add_field(entry, "storage_trouble", "%s", trouble == STORAGE_DONE ? "" : storage_end_name(trouble));
+    presence_add_field(entry, "storage", "%s", storage_identity(worker->location.storage));
+    presence_add_field(entry, "storage_trouble", "%s",
+                       storage_check_failed(worker->storage_check) ? "other_storage"
+                       : trouble == STORAGE_DONE                   ? ""
+                                                                   : storage_end_name(trouble));
+    presence_add_field(entry, "copy_trouble", "%s", pictures_copy_trouble(worker->pictures));
+    presence_add_field(entry, "copies_given_up", "%lld", (long long)pictures_given_up(worker->pictures));
     presence_add_field(entry, "copies_waiting", "%lld", (long long)worker_copies_waiting(worker));
 }
 
@@ -329,7 +348,7 @@ static void worker_describe(struct presence_entry *entry, void *arg)
     presence_add_field(entry, "draining", "%d", worker->draining);
     presence_add_field(entry, "slots", "%d", worker_slots(worker));
     presence_add_field(entry, "busy", "%d", worker->job_count);
-    presence_add_field(entry, "images_per_minute", "%lld", (long long)worker->config.options->ark_images_per_minute);
+    describe_calls(entry, worker);
     describe_outbox(entry, worker);
     if (!metrics)
         return;
@@ -378,9 +397,14 @@ static void set_context(struct worker *worker)
         .lease_ms = options->lease_ms,
         .max_attempts = (int)options->max_attempts,
         .backoff = backoff,
-        .pictures = {.is_on = *options->shared.storage,
+        .pictures = {.is_on = *options->storage.place,
                      .public_url = options->public_url,
+                     .replaces_url = options->storage_replace_url,
                      .retention_ms = options->storage_retention_ms},
+        .plans = &worker->plans,
+        .storage = worker->location.storage,
+        .storage_check = worker->storage_check,
+        .inputs = &worker->inputs,
         .catalogue = worker->catalogue,
         .defaults = &options->request,
         .ark = {.stream = (enum ark_stream_mode)options->ark_stream,
@@ -505,22 +529,41 @@ static bool create_ops(struct worker *worker)
     return worker->presence && worker->audit;
 }
 
+/* A worker that only calls ARK needs it for uploads, and does everything else without it. The outbox copies into it; images that come as bytes
+ * go there from the job. */
+static bool needs_storage(const struct worker_options *options)
+{
+    return options->roles != ROLES_ARK || options->ark_response_format == ARK_RESPONSE_B64_JSON;
+}
+
 static bool open_storage(struct worker *worker)
 {
-    const char *path = worker->config.options->shared.storage;
+    const struct storage_options *options = &worker->config.options->storage;
     struct buf why;
     int err;
 
+    if (!*options->place)
+        return true;
     worker->disk_pool = disk_pool_create(DISK_THREADS, DISK_WAITING_MAX);
-    worker->disk = worker->disk_pool ? disk_create(worker->disk_pool, worker->config.loop) : NULL;
-    if (!worker->disk)
+    if (!worker->disk_pool)
         return false;
     buf_init(&why, WHY_MAX);
-    err = location_open(path, worker->disk, &worker->storage, &why);
-    if (err)
-        log_error("worker", "cannot use STORAGE", "path=%s why=\"%s\"", path, buf_text(&why));
+    err = location_open(
+        &worker->location,
+        &(struct location_setup){.options = options, .loop = worker->config.loop, .pool = worker->disk_pool}, &why);
+    if (err && needs_storage(worker->config.options))
+        log_error("worker", "cannot use STORAGE", "place=%s why=\"%s\"", options->place,
+                  why.len ? buf_text(&why) : err_text(err));
+    else if (err)
+        log_warn("worker", "cannot use STORAGE, so tasks with uploads will fail, continuing", "place=%s why=\"%s\"",
+                 options->place, why.len ? buf_text(&why) : err_text(err));
     buf_deinit(&why);
-    return !err;
+    if (!err)
+        worker->storage_check = storage_check_create(
+            &(struct storage_check_config){.loop = worker->config.loop,
+                                           .redis = worker->commands,
+                                           .identity = storage_identity(worker->location.storage)});
+    return err ? !needs_storage(worker->config.options) : worker->storage_check != NULL;
 }
 
 static bool create_link_rules(struct worker *worker)
@@ -544,7 +587,7 @@ static bool create_pictures(struct worker *worker)
     const struct worker_options *options = worker->config.options;
     struct loop *loop = worker->config.loop;
 
-    if (!open_storage(worker) || !create_link_rules(worker))
+    if (!create_link_rules(worker))
         return false;
     worker->downloads = web_create(&(struct web_setup){.loop = loop,
                                                        .connect_ms = options->ark_connect_timeout_ms,
@@ -554,14 +597,15 @@ static bool create_pictures(struct worker *worker)
         return false;
     worker->pictures = pictures_create(&(struct pictures_config){.loop = loop,
                                                                  .web = worker->downloads,
-                                                                 .storage = worker->storage,
+                                                                 .storage = worker->location.storage,
                                                                  .rules = worker->link_rules,
                                                                  .metrics = worker->config.metrics,
+                                                                 .check = worker->storage_check,
                                                                  .concurrency = (int)options->outbox_concurrency,
                                                                  .copy_ms = options->outbox_lease_ms / 2,
                                                                  .link_retry_ms = LINK_RETRY_MS});
     worker->sweep = sweep_create(
-        &(struct sweep_config){.loop = loop, .storage = worker->storage, .metrics = worker->config.metrics});
+        &(struct sweep_config){.loop = loop, .storage = worker->location.storage, .metrics = worker->config.metrics});
     return worker->pictures && worker->sweep;
 }
 
@@ -591,7 +635,7 @@ static bool create_outbox(struct worker *worker)
 {
     const struct worker_options *options = worker->config.options;
     const struct outbox_kind *kinds[OUTBOX_KINDS_MAX + 1] = {NULL};
-    bool keeps = *options->shared.storage, reports = *options->shared.webhook_secret;
+    bool keeps = *options->storage.place, reports = *options->shared.webhook_secret;
     size_t count = 0;
 
     if (options->roles == ROLES_ARK || (!keeps && !reports))
@@ -629,7 +673,7 @@ static bool worker_create_parts(struct worker *worker)
 {
     return reserve_timers(worker) && create_ark_client(worker) && create_connections(worker) &&
            create_governor(worker) && create_durability(worker) && create_queue(worker) && create_ops(worker) &&
-           create_outbox(worker);
+           open_storage(worker) && create_outbox(worker);
 }
 
 struct worker *worker_create(const struct worker_config *config)
@@ -645,6 +689,7 @@ struct worker *worker_create(const struct worker_config *config)
     keys_wake(worker->wake, PARTITION);
     if (!worker_create_parts(worker))
         return worker_destroy(worker);
+    input_budget_init(&worker->inputs, config->options->input_memory);
     set_context(worker);
     return worker;
 }
@@ -666,8 +711,8 @@ struct worker *worker_destroy(struct worker *worker)
     web_destroy(worker->receivers);
     web_destroy(worker->downloads);
     link_rules_destroy(worker->link_rules);
-    disk_destroy(worker->disk);
-    storage_destroy(worker->storage);
+    storage_check_destroy(worker->storage_check);
+    location_close(&worker->location);
     disk_pool_destroy(worker->disk_pool);
     presence_destroy(worker->presence);
     audit_destroy(worker->audit);
@@ -681,6 +726,7 @@ struct worker *worker_destroy(struct worker *worker)
     redis_destroy(worker->waiter);
     redis_destroy(worker->commands);
     web_destroy(worker->web);
+    plan_cache_deinit(&worker->plans);
     catalogue_unref(worker->catalogue);
     explicit_bzero(worker->authorization, sizeof(worker->authorization));
     free(worker);
@@ -729,5 +775,6 @@ void worker_fill_metrics(const struct worker *worker, struct metrics *metrics)
     if (!worker->pictures)
         return;
     metrics_set(metrics, SAMPLE(METRIC_COPIES_WAITING), worker_copies_waiting(worker));
-    metrics_set(metrics, SAMPLE(METRIC_STORAGE_FAILING), worker_storage_trouble(worker) != STORAGE_DONE);
+    metrics_set(metrics, SAMPLE(METRIC_STORAGE_FAILING),
+                worker_storage_trouble(worker) != STORAGE_DONE || storage_check_failed(worker->storage_check));
 }

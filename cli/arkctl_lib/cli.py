@@ -11,6 +11,7 @@ from arkctl_lib.doctor import doctor
 from arkctl_lib.env_file import read_env
 from arkctl_lib.failure import INTERRUPTED, MEANINGS, OK, UNREACHABLE, USAGE, Failure
 from arkctl_lib.gateway import Gateway
+from arkctl_lib.get import get
 from arkctl_lib.operate import dead, queue, task, tasks, workers
 from arkctl_lib.resp import Redis
 from arkctl_lib.store import LISTS, Store
@@ -164,7 +165,8 @@ def _number(text):
 
 def _add_client_commands(commands):
     parser = commands.add("submit", "submit one task, show its progress and print the URLs of its images", submit)
-    parser.add_argument("urls", nargs="*", metavar="URL", help="an input image; none: text to image, with --prompt")
+    parser.add_argument("urls", nargs="*", metavar="IMAGE",
+                        help="a link, or a file of this machine, which is uploaded; none: text to image, with --prompt")
     parser.add_argument("--prompt", metavar="TEXT", help="what to make, from the images if there are any")
     parser.add_argument("--size", help="a keyword of the model, such as 2K, or <width>x<height>")
     parser.add_argument("--images", type=int, metavar="N", help="maximum number of images")
@@ -186,6 +188,9 @@ def _add_client_commands(commands):
     parser.add_argument("--cancel-on-interrupt", action="store_true", help="the first Ctrl-C cancels the task")
     parser = _with_task(commands.add("tail", "follow the events of a task until it ends", tail))
     parser.add_argument("--save", metavar="DIR", help="save the images to this directory")
+    parser = _with_task(commands.add("get", "download the images of a task", get))
+    parser.add_argument("-o", "--output", metavar="DIR", default=".", help="the directory for the images (default: this one)")
+    parser.add_argument("--force", action="store_true", help="replace existing files")
     parser = commands.group("task", "one task")
     _with_task(parser.add("show", "show one task", task, reads_redis=True))
     _with_task(parser.add("cancel", "cancel a task", task))
@@ -196,6 +201,7 @@ def _add_client_commands(commands):
 def _add_operator_commands(commands):
     parser = commands.add("tasks", "list the tasks in a state", tasks, reads_redis=True)
     parser.add_argument("--state", choices=list(LISTS), default="live", help="default: live, all tasks that have not ended")
+    parser.add_argument("--own", action="store_true", help="list the tasks of the client that --key belongs to, newest first; needs no admin key")
     _with_list(parser)
     parser = commands.group("dead", "failed tasks")
     _with_list(parser.add("list", "list the failed tasks", dead, reads_redis=True))

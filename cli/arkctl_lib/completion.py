@@ -21,7 +21,7 @@ BODY = """_arkctl() {{
     done
     case $previous in
 {choices}
-        --save) {folders}; return ;;
+        --save | --output | -o) {folders}; return ;;
     esac
     case $path in
 {words}

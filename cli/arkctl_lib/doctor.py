@@ -247,7 +247,7 @@ def _check_persistence(redis):
 
 
 def _check_memory(redis, full_ms):
-    """full_ms: as a gateway says; None: never, or nothing is known."""
+    """full_ms: from a gateway's answer; None: memory will not be full, or it is not known."""
     if full_ms is not None:
         hours = full_ms / 3_600_000
         yield Finding("bad" if hours < HOURS_BAD else "warn", "memory ends", f"in {hours:.1f} hours at the present rate of tasks",
@@ -275,7 +275,7 @@ def check_processes(facts):
     if processes is None:
         yield Finding("skip", "workers", NOT_VISIBLE, NEEDS_SOURCE)
         return
-    workers = [process for process in processes if process.get("role") == "worker"]
+    workers = [process for process in processes if process.get("role") == "worker" and process.get("slots") != 0]   # 0: of the role outbox alone
     staying = [worker for worker in workers if not worker.get("draining")]
     slots, busy = (sum(worker.get(name, 0) for worker in staying) for name in ("slots", "busy"))
     if not staying:
@@ -287,6 +287,19 @@ def check_processes(facts):
         yield Finding("warn", "versions", ", ".join(versions), "complete the update: restart the processes of the older version")
     elif versions:
         yield Finding("ok", "versions", f"{versions[0]} on all processes")
+    yield from _check_catalogues(processes)
+
+
+def _check_catalogues(processes):
+    names = {}                                  # version of the catalogue -> the processes that have it
+    for process in processes:
+        if process.get("catalogue"):
+            names.setdefault(process["catalogue"], []).append(process["name"])
+    if len(names) > 1:
+        yield Finding("warn", "model catalogues", "; ".join(f"{version}: {', '.join(sorted(having))}" for version, having in sorted(names.items())),
+                      "give all processes the same MODELS_FILE, and reload them with SIGHUP")
+    elif names:
+        yield Finding("ok", "model catalogues", f"{next(iter(names))} on all processes")
 
 
 def check_account(facts):
@@ -356,7 +369,17 @@ def check_queue(facts):
 
 # -- stored pictures
 
-STORAGE_ADVICE = {"full": "free space on the disk of STORAGE: copies need 5 % of it free", "denied": "let the user of the workers write to STORAGE"}
+STORAGE_ADVICE = {
+    "full": "free space on the disk of STORAGE: copies need 5 % of it free; for s3://, look at the bucket's quota",
+    "denied": "let the user of the workers write to STORAGE; for s3://, look at STORAGE_ACCESS_KEY, STORAGE_SECRET_KEY and what they may do",
+    "failed": "see the worker's log: the disk, the network or the server of STORAGE does not work",
+    "busy": "the server of STORAGE is overloaded, or there is too much disk work; copies are tried again",
+    "other_storage": "set the same STORAGE for all programs; if it was changed on purpose: redis-cli DEL arkrelay:{storage}:identity",
+}
+COPY_ADVICE = {
+    "host_failed": "ARK's host of pictures cannot be reached, or is slow: look at the worker's network; copies are tried again until the links expire after 24 hours",
+    "not_public": "the links lead to private addresses: set ARK_IMAGE_URL_MAP",
+}
 
 
 def check_storage(facts):
@@ -377,8 +400,16 @@ def check_storage(facts):
     for process in failing:
         yield Finding("bad", "storage", f"{process['name']} cannot store pictures: {process['storage_trouble']}",
                       STORAGE_ADVICE.get(process["storage_trouble"], "see the worker's log"))
+    waiting = max((int(process.get("copies_waiting", 0)) for process in roles["worker"]), default=0)
+    for process in roles["worker"]:
+        if process.get("copy_trouble") and waiting:
+            yield Finding("warn", "storage", f"{process['name']} could not copy its last picture: {process['copy_trouble']}; {count(waiting, 'picture')} waiting",
+                          COPY_ADVICE.get(process["copy_trouble"], "see the worker's log"))
+    given_up = sum(int(process.get("copies_given_up", 0)) for process in roles["worker"])
+    if given_up:
+        yield Finding("warn", "storage", f"{count(given_up, 'picture')} could not be copied and {'was' if given_up == 1 else 'were'} given up since the workers started: 404",
+                      "the workers' logs say why: \"picture given up\"")
     if len(storages) == 1 and all(roles.values()) and not failing:
-        waiting = max(int(process.get("copies_waiting", 0)) for process in roles["worker"])
         yield Finding("ok", "storage", f"{storages[0]}; {count(waiting, 'picture')} waiting to be copied")
 
 

@@ -1,12 +1,15 @@
 """A client of the gateway's HTTP API: responses as dictionaries, errors as Failure."""
 
+import contextlib
 import http.client
 import json
+import os
 import ssl
 import urllib.parse
 
 from arkctl_lib.account import waiting_for
 from arkctl_lib.failure import CONFLICT, NOT_ALLOWED, NOT_FOUND, UNREACHABLE, USAGE, Failure
+from arkctl_lib.terminal import clean
 
 BASE = "/api/v1/faceflip"
 ANSWER_MAX = 300 * 1024 * 1024      # a task with inline images
@@ -42,7 +45,7 @@ class Gateway:
         if not self.admin_key:
             return self.client("GET", "/queue")
         overview = self.admin("GET", "/overview")
-        workers = sum(process.get("role") == "worker" for process in overview["processes"])
+        workers = sum(process.get("role") == "worker" and process.get("slots") != 0 for process in overview["processes"])   # 0: only the outbox
         return {**overview["queue"], "waiting_for": waiting_for(overview["governor"], overview["now_ms"]), "workers": workers}
 
     def processes(self):
@@ -50,10 +53,19 @@ class Gateway:
 
     def rows(self, state, search=""):
         """Yields the tasks in a state; requests them page by page."""
+        return self._pages(self.admin, {"state": state, "q": search})
+
+    def own_rows(self, state, search=""):
+        """Yields the tasks of the key's client, newest first."""
+        for row in self._pages(self.client, {"state": "failed" if state == "dead" else state}):
+            if search in row["task_id"]:
+                yield {"id": row["task_id"], **row}
+
+    @staticmethod
+    def _pages(ask, query):
         cursor = ""
         while cursor is not None:
-            query = urllib.parse.urlencode({"state": state, "limit": PAGE, "q": search, "cursor": cursor})
-            page = self.admin("GET", f"/tasks?{query}")
+            page = ask("GET", "/tasks?" + urllib.parse.urlencode({**query, "limit": PAGE, "cursor": cursor}))
             yield from page["tasks"]
             cursor = page["next"]
 
@@ -66,17 +78,29 @@ class Gateway:
                 return None
             raise
 
+    def upload(self, path):
+        """Uploads an image of this machine. Returns its id, for the urls of a request."""
+        try:
+            with open(path, "rb") as file:
+                return self.ask("POST", f"{BASE}/uploads", file, self.key)[1]["id"]
+        except OSError as error:
+            raise Failure(USAGE, f"cannot read {clean(path)}: {error.strerror}") from None
+
     # -- requests
 
     def ask(self, method, path, body=None, key=""):
-        """Sends one request. Returns (headers, document); the document is None if the response has no body."""
+        """Sends one request. A body that is an open file is sent as it is. Returns (headers, document); the document is None if the response has no body."""
         headers = {"Accept": "application/json", **authorization(key)}
         text = None
-        if body is not None:
+        if hasattr(body, "read"):
+            text, headers["Content-Type"] = body, "application/octet-stream"
+            headers["Content-Length"] = str(os.fstat(body.fileno()).st_size)
+        elif body is not None:
             text, headers["Content-Type"] = json.dumps(body), "application/json"
         connection = self.connect(self.timeout)
         try:
-            connection.request(method, self.path(path), text, headers)
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):        # it may refuse a body before it has read all of it
+                connection.request(method, self.path(path), text, headers)
             response = connection.getresponse()
             raw = response.read(ANSWER_MAX)
         except (OSError, http.client.HTTPException) as error:
@@ -84,7 +108,7 @@ class Gateway:
         finally:
             connection.close()
         if response.status >= 300:
-            raise self.refusal(response, raw)
+            raise self.refusal(response, raw, path.startswith("/admin/"))
         return response.headers, self._document(response, raw)
 
     def connect(self, timeout):
@@ -101,6 +125,10 @@ class Gateway:
     def path(self, path):
         return self._parts.path + path
 
+    def link(self, link):
+        """A link in an answer: absolute, or a path of this gateway."""
+        return self.url + link if link.startswith("/") else link
+
     # -- errors
 
     def unreachable(self, error):
@@ -109,7 +137,7 @@ class Gateway:
             reason = f"its certificate is not trusted: {error.verify_message} (set SSL_CERT_FILE to trust another CA)"
         return Failure(UNREACHABLE, f"cannot reach the gateway at {self.url}: {reason}")
 
-    def refusal(self, response, raw):
+    def refusal(self, response, raw, is_admin=False):
         """The Failure for an error response."""
         try:
             problem = json.loads(raw)
@@ -119,7 +147,7 @@ class Gateway:
             location = response.headers.get("Location")
             where = f"; it redirects to {location}, use that as --url" if location else ""
             return Failure(UNREACHABLE, f"{self.url} is not an arkrelay gateway: HTTP {response.status} {response.reason}{where}")
-        if code == "not_found":
+        if code == "not_found" and is_admin:
             return Failure(NOT_ALLOWED, ADMIN_DISABLED, problem)
         fields = "".join(f"; {error.get('pointer')}: {error.get('detail')}" for error in fields)
         exit_code = EXITS_BY_CODE.get(code) or EXITS.get(response.status) or (UNREACHABLE if response.status >= 500 else USAGE)

@@ -31,17 +31,48 @@ def prepare(folder):
 
 
 def save(folder, task_id, number, url, timeout):
-    """Downloads an image, saves it as <folder>/<task_id>-<number>.<suffix> and returns the path."""
+    """Downloads an image, saves it as <folder>/<task_id>-<number>.<suffix> and returns the path. Replaces an existing file."""
+    return write(stem(folder, task_id, number), *download(url, timeout), may_replace=True)
+
+
+def existing(folder, task_id, number):
+    """The file that save() has made for this image before, or None."""
+    path = stem(folder, task_id, number)
+    return next((named for suffix in (*SUFFIXES.values(), ".bin") if os.path.lexists(named := path.with_name(path.name + suffix))), None)
+
+
+def stem(folder, task_id, number):
+    """The path of an image's file, without its suffix."""
+    return folder / f"{NOT_IN_IDS.sub('_', task_id)}-{number}"
+
+
+def download(url, timeout):
+    """Returns the bytes of an image and the suffix for its type."""
     data, kind = _decode(url) if url.startswith("data:") else _fetch(url, timeout)
-    suffix = next((suffix for magic, suffix in MAGIC if data.startswith(magic)), SUFFIXES.get(kind, ".bin"))
-    path = folder / f"{NOT_IN_IDS.sub('_', task_id)}-{number}{suffix}"
+    return data, next((suffix for magic, suffix in MAGIC if data.startswith(magic)), SUFFIXES.get(kind, ".bin"))
+
+
+def write(beginning, data, suffix, may_replace):
+    """Writes <beginning><suffix>, of stem() and download(), and returns the path."""
+    path = beginning.with_name(beginning.name + suffix)
     half = path.with_name(path.name + ".part")
     try:
         half.write_bytes(data)
-        half.replace(path)
+        if may_replace:
+            half.replace(path)
+        else:
+            _publish(half, path)
     except OSError as error:
+        half.unlink(missing_ok=True)
         raise Failure(FAILED, f"cannot write {path}: {error.strerror}") from None
     return path
+
+
+def _publish(half, path):
+    """Gives the file its name, unless a file with that name has appeared meanwhile."""
+    with path.open("xb"):
+        pass
+    half.replace(path)
 
 
 def _decode(url):

@@ -91,17 +91,20 @@ def _changed(action, answer):
 
 
 def tasks(context, args):
-    return _list(context, args.state, args.search, None if args.all else args.limit)
+    if args.own and args.redis:
+        raise Failure(USAGE, "tasks --own needs the gateway, not --redis")
+    rows = (context.gateway.own_rows if args.own else context.source().rows)(args.state, args.search)
+    return _list(context, rows, None if args.all else args.limit)
 
 
 def dead(context, args):
     if args.action == "list":
-        return _list(context, "dead", args.search, None if args.all else args.limit)
+        return _list(context, context.source().rows("dead", args.search), None if args.all else args.limit)
     return _retry_dead(context, args)
 
 
-def _list(context, state, search, limit):
-    rows = list(itertools.islice(context.source().rows(state, search), None if limit is None else limit + 1))
+def _list(context, rows, limit):
+    rows = list(itertools.islice(rows, None if limit is None else limit + 1))
     more = limit is not None and len(rows) > limit
     rows = rows[:limit]
     context.terminal.document({"tasks": rows, "more": more})
@@ -115,7 +118,7 @@ def _list(context, state, search, limit):
 
 
 def _row(row, now):
-    where = {"queued": f"position {row.get('position')}", "running": f"at {row.get('worker')}", "failed": row.get("code", "")}
+    where = {"queued": f"position {row.get('position')}", "running": f"at {row['worker']}" if "worker" in row else "", "failed": row.get("code", "")}
     due = row.get("due_at") and f"due {ago(row['due_at'], now)}"
     return [clean(row["id"]), row["status"], f"{duration(now - to_ms(row['created_at']))} ago", str(row["attempts"]),
             str(row["paid_calls"]), clean(due or where.get(row["status"], ""))]
@@ -214,7 +217,10 @@ def process_table(processes, now):
 
 
 def _load(process):
-    if process.get("role") == "worker":
+    if process.get("role") == "worker" and process.get("slots") == 0:
+        text = f"outbox: {count(process.get('copies_waiting', 0), 'picture')} to copy"
+        text += f", storage: {clean(process['storage_trouble'])}" if process.get("storage_trouble") else ""
+    elif process.get("role") == "worker":
         text = f"{process.get('busy', 0)} of {process.get('slots', 0)} busy, {count(process.get('images', 0), 'image')}"
     else:
         text = f"{count(process.get('streams', 0), 'stream')}, {count(process.get('connections', 0), 'connection')}"

@@ -14,7 +14,7 @@ GOVERNOR = "arkrelay:{account}:governor"
 COUNTERS = ("submitted", "same", "conflict", "full", "client_full", "images_full", "done", "failed", "cancelled", "erased",
             "retried", "renewed", "reaped", "ghost", "orphan", "paid_calls")
 HEAD = 2                # elements of `events:<id>` before the log: the request and the plan
-# The sorted set behind each list, the range of its scores, whether it is read from the end, and the only state of it that counts.
+# The sorted set of each list, the range of its scores, whether it is read from the end, and the only state of it that counts.
 # The index has the ended tasks first: their score is minus the time at which they ended.
 ALL, LIVE, ENDED = ("-inf", "+inf"), ("0", "+inf"), ("-inf", "(0")
 LISTS = {
@@ -22,9 +22,9 @@ LISTS = {
     "live": ("index", LIVE, False, None), "ended": ("index", ENDED, False, None), "done": ("index", ENDED, False, "done"),
     "cancelled": ("index", ENDED, False, "cancelled"), "failed": ("dead", ALL, True, "failed"), "dead": ("dead", ALL, True, "failed"),
 }
-ROW_FIELDS = ("state", "epoch", "attempt", "paid_calls", "worker", "code", "claimed_at", "ended_at")
+ROW_FIELDS = ("state", "epoch", "attempt", "paid_calls", "worker", "code", "claimed_at", "ended_at", "model")
 CHUNK = 200
-NUMBERS = {"pid", "threads", "streams", "connections", "slots", "busy", "images"}
+NUMBERS = {"pid", "threads", "streams", "connections", "slots", "busy", "images", "copies_waiting"}
 
 
 class Store:
@@ -88,7 +88,7 @@ class Store:
         if not row:
             return None
         fields = _fields(self._hash(f"{PREFIX}task:{full_id}"))
-        kept = self.redis("LRANGE", f"{PREFIX}events:{full_id}", 0, -1)
+        kept = _whole(self.redis("LRANGE", f"{PREFIX}events:{full_id}", 0, -1), _number(fields.get("call_n")) or 1)
         log = [_event(n, element) for n, element in enumerate(kept[HEAD:], 1)]
         ended = "ended_at" in fields
         images, failed = ([], []) if ended else _slots(log[_number(fields.get("call_n")) or 1:])
@@ -97,12 +97,12 @@ class Store:
 
     def _row(self, full_id):
         values = self.redis("HMGET", f"{PREFIX}task:{full_id}", *ROW_FIELDS)
-        state, epoch, attempt, paid_calls, worker, code, claimed_at, ended_at = (value or "" for value in values)
+        state, epoch, attempt, paid_calls, worker, code, claimed_at, ended_at, model = (value or "" for value in values)
         if not state:
             return None
         client, _, task_id = full_id.partition(".")
         row = {"id": full_id, "client": client, "task_id": task_id, "status": state, "epoch": int(epoch),
-               "attempts": _number(attempt), "paid_calls": _number(paid_calls), "worker": worker, "code": code,
+               "attempts": _number(attempt), "paid_calls": _number(paid_calls), "worker": worker, "model": model, "code": code,
                "created_at": to_timestamp(int(epoch)), "started_at": claimed_at and to_timestamp(int(claimed_at)),
                "ended_at": ended_at and to_timestamp(int(ended_at)), **self._place(full_id, state)}
         return {name: value for name, value in row.items() if value != ""}
@@ -133,6 +133,15 @@ def _json(text):
         return None
 
 
+def _whole(kept, call_n):
+    """The list with its `done` event as it was published: Redis has `@` for `urls` and `generated_images` that it has already."""
+    if kept and " done " in kept[-1][:32] and ':@,"' in kept[-1]:
+        images, _ = _slots([_event(0, element) for element in kept[HEAD + call_n:-1]])
+        for name, value in ("urls", (_json(kept[0]) or {}).get("urls", [])), ("generated_images", list(images)):
+            kept = [*kept[:-1], kept[-1].replace(f'"{name}":@', f'"{name}":' + json.dumps(value, ensure_ascii=False), 1)]
+    return kept
+
+
 def _event(n, element):
     """Parses an element "<n> <type> {...}" of the log."""
     return {"n": n, **(_json(element.split(" ", 2)[-1]) or {})}
@@ -147,11 +156,20 @@ def _fields(hash):
 
 def _slots(events):
     """A running task's slots so far, by number, from the events of its last call."""
-    data = [event.get("data") or {} for event in events]
-    images = [{"index": slot.get("index"), **slot["image"]} for slot in data if slot.get("stage") == "image" and "image" in slot]
-    failed = [{"index": slot.get("index"), "code": slot.get("code"), "message": slot.get("error")}
-              for slot in data if slot.get("stage") == "image_failed"]
-    return (sorted(slots, key=lambda slot: slot["index"] or 0) for slots in (images, failed))
+    images, failed, second = {}, {}, []
+    for slot in (event.get("data") or {} for event in events):
+        index = slot.get("index")
+        if slot.get("stage") == "image" and "image" in slot:
+            if index in images or index in failed:
+                second.append(slot["image"])
+            else:
+                images[index] = {"index": index, **slot["image"]}
+        elif slot.get("stage") == "image_failed" and index not in images:
+            failed.setdefault(index, {"index": index, "code": slot.get("code"), "message": slot.get("error")})
+    for image in second:        # of a slot that has an event already: it takes the first free one
+        index = next(n for n in range(len(images) + len(failed) + 1) if n not in images and n not in failed)
+        images[index] = {"index": index, **image}
+    return ([slots[index] for index in sorted(slots, key=lambda index: index or 0)] for slots in (images, failed))
 
 
 def _process_field(name, text):

@@ -135,6 +135,7 @@ class SubmitWatch(Watch):
 def submit(context, args):
     request = _request(args)
     folder = images.prepare(args.save) if args.save else None
+    request["urls"] = [url if _is_link(url) else _upload(context, url) for url in request["urls"]]
     gateway, terminal, task_id = context.gateway, context.terminal, request["task_id"]
     if args.detach:
         answer = gateway.client("POST", "/generate", request)
@@ -149,6 +150,18 @@ def submit(context, args):
     if not terminal.as_json:
         _print_final(terminal, final)
     return _end(context, final, folder)
+
+
+def _is_link(text):
+    """Also of a scheme that the gateway refuses; everything else is a file."""
+    return "://" in text or text.startswith(("data:", "upload:"))
+
+
+def _upload(context, path):
+    upload = context.gateway.upload(path)
+    if not context.terminal.as_json:
+        context.terminal.note(f"uploaded {clean(path)}")
+    return upload
 
 
 def _request(args):

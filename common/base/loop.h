@@ -1,7 +1,7 @@
 /* loop - one thread's event loop
  *
  * A libevent base with what libevent 2.1 lacks: deferred calls at the end of a turn, wakeups from other threads, timers that cannot
- * fail for want of memory, and signal handlers that stay safe during shutdown.
+ * fail when memory runs out, and signal handlers that stay safe during shutdown.
  *
  * Ownership: destroy it after everything that uses it.
  * Threads:   the loop's own thread only, except loop_wakeup.

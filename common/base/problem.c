@@ -37,6 +37,19 @@ static const char *const default_details[PROBLEM_COUNT] = {
     [PROBLEM_WEBHOOK_NOT_FOUND] = "The task has no webhook, or its deliveries have expired.",
     [PROBLEM_PICTURE_NOT_FOUND] = "No picture has this address. It may have expired or been deleted.",
     [PROBLEM_STORAGE_UNAVAILABLE] = "The picture cannot be read at the moment. Retry later.",
+    [PROBLEM_UPLOADS_OFF] = "It keeps no pictures. Its operator can set STORAGE; until then, urls takes links only.",
+    [PROBLEM_UPLOAD_CONTENT_TYPE] = "Send the bytes of one image as image/*, or one file as multipart/form-data.",
+    [PROBLEM_INVALID_MULTIPART] = "Send one file as multipart/form-data, with the closing boundary (RFC 7578).",
+    [PROBLEM_IMAGE_DIMENSIONS] =
+        "Send at most 36,000,000 pixels; each side at least 15, and at most 16 times the other one.",
+    [PROBLEM_UPLOADS_PER_DAY] = "Wait until 00:00 UTC, as long as Retry-After says.",
+    [PROBLEM_TOO_MANY_UPLOADS] = "Wait as long as Retry-After says, and send the image again.",
+    [PROBLEM_NOT_AN_IMAGE] = "Send JPEG, PNG, WebP, BMP, TIFF, GIF, HEIC or HEIF. The type is that of the first bytes.",
+    [PROBLEM_IMAGE_DAMAGED] = "Its header is cut off or cannot be read. Send the whole file.",
+    [PROBLEM_UNKNOWN_UPLOAD] =
+        "An upload is kept for 24 hours after its last use, for the client that sent it. Send the image again.",
+    [PROBLEM_INPUTS_TOO_LARGE] =
+        "Uploads and data URLs of one request may have 60 MB together, as base64. Send fewer or smaller images.",
     [PROBLEM_TASK_NOT_FOUND] = "No task has this id. It may have expired or been deleted.",
     [PROBLEM_NOT_ACCEPTABLE] = "Add the type of the response to Accept, or send no Accept.",
     [PROBLEM_UNAUTHORIZED] = "Send a valid key in the header Authorization: Bearer <key>.",

@@ -53,6 +53,16 @@ struct buf;
     X(WEBHOOK_NOT_FOUND,      "webhook_not_found",      404, false, "There is no such webhook")                        \
     X(PICTURE_NOT_FOUND,      "picture_not_found",      404, false, "There is no such picture")                        \
     X(STORAGE_UNAVAILABLE,    "storage_unavailable",    503, true,  "The storage of pictures is not available")        \
+    X(UPLOADS_OFF,            "uploads_off",            501, false, "This server takes no uploads")                    \
+    X(UPLOAD_CONTENT_TYPE,    "upload_content_type",    415, false, "The body must be an image or a form with a file") \
+    X(INVALID_MULTIPART,      "invalid_multipart",      400, false, "The form is not valid")                           \
+    X(NOT_AN_IMAGE,           "not_an_image",           415, false, "The file is not an image of a known type")        \
+    X(IMAGE_DAMAGED,          "image_damaged",          422, false, "The image is damaged")                            \
+    X(IMAGE_DIMENSIONS,       "image_dimensions",       422, false, "ARK takes no images of these dimensions")         \
+    X(UPLOADS_PER_DAY,        "uploads_per_day",        429, true,  "This client's daily upload limit is used up")     \
+    X(TOO_MANY_UPLOADS,       "too_many_uploads",       503, true,  "Too many uploads are in progress")                \
+    X(UNKNOWN_UPLOAD,         "unknown_upload",         422, false, "There is no such upload")                         \
+    X(INPUTS_TOO_LARGE,       "inputs_too_large",       422, false, "The reference images are too large together")     \
     X(DRAINING,               "draining",               503, true,  "This gateway is shutting down")                   \
     /* how a task can end */                                                                                           \
     X(CANCELLED,              "cancelled",              0,   true,  "The task was cancelled")                          \
@@ -61,6 +71,7 @@ struct buf;
     X(OUTCOME_UNKNOWN,        "outcome_unknown",        0,   false, "ARK was called, and the outcome is unknown")      \
     X(INVALID_TASK,           "invalid_task",           0,   false, "The stored task cannot be read")                  \
     X(NOT_DURABLE,            "not_durable",            0,   true,  "Redis did not confirm the call's record in time") \
+    X(INPUT_UNAVAILABLE,      "input_unavailable",      0,   true,  "An uploaded image could not be read")             \
     X(ARK_INVALID_REQUEST,    "ark_invalid_request",    0,   false, "ARK refused the request")                         \
     X(ARK_UNAUTHORIZED,       "ark_unauthorized",       0,   false, "ARK refused the key or the account")              \
     X(ARK_MODEL_UNAVAILABLE,  "ark_model_unavailable",  0,   false, "ARK does not serve this model to this account")   \

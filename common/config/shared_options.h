@@ -18,7 +18,6 @@ struct shared_options {
     int log_level;  /* enum log_level */
     int log_format; /* enum log_format */
     int64_t presence_ms, audit_ms;
-    char *storage;
     char *models_file;
     bool core_dumps;
     char *webhook_secret;
@@ -51,10 +50,6 @@ struct shared_options {
       "1m", 100, 3600000,                                                                                              \
       "how often one of all processes checks the live tasks: it repairs misplaced ones and expires those "             \
       "that wait longer than GATEWAY_QUEUE_TTL", NULL },                                                               \
-    { "storage", "STORAGE", OPT_STRING, offsetof(type, member.storage),                                                \
-      "", 0, 1024,                                                                                                     \
-      "where pictures are kept: the absolute path of a directory that gateways and workers share; empty: they are "    \
-      "not kept, and links end with ARK's, after 24 hours. The same value for all programs", NULL },                   \
     { "models-file", "MODELS_FILE", OPT_STRING, offsetof(type, member.models_file),                                    \
       "", 0, 4096,                                                                                                     \
       "JSON file that extends or replaces the built-in catalogue of models, reloaded on SIGHUP; use the same one "     \

@@ -30,6 +30,8 @@ enum {
 
 #define STATE(name) (1u << CONNECTION_##name)
 
+_Static_assert((int)HTTP_BODY_PIECE_MAX == (int)READ_CHUNK, "what is read is given to the handler at once");
+
 /* clang-format off */
 static const struct {
     const char *name;
@@ -38,8 +40,8 @@ static const struct {
 } states[CONNECTION_STATE_COUNT] = {
     [CONNECTION_HEAD]      = { "head",      DEADLINE_HEAD,   STATE(IDLE) | STATE(BODY) | STATE(HANDLING) | STATE(SENDING) },
     [CONNECTION_IDLE]      = { "idle",      DEADLINE_IDLE,   STATE(HEAD) },
-    [CONNECTION_BODY]      = { "body",      DEADLINE_BODY,   STATE(HANDLING) | STATE(SENDING) },
-    [CONNECTION_HANDLING]  = { "handling",  DEADLINE_NONE,   STATE(STREAMING) | STATE(SENDING) | STATE(LINGERING) },
+    [CONNECTION_BODY]      = { "body",      DEADLINE_BODY,   STATE(HANDLING) | STATE(STREAMING) | STATE(SENDING) | STATE(LINGERING) },
+    [CONNECTION_HANDLING]  = { "handling",  DEADLINE_NONE,   STATE(BODY) | STATE(STREAMING) | STATE(SENDING) | STATE(LINGERING) },
     [CONNECTION_STREAMING] = { "streaming", DEADLINE_NONE,   STATE(SENDING) | STATE(LINGERING) },
     [CONNECTION_SENDING]   = { "sending",   DEADLINE_WRITE,  STATE(IDLE) | STATE(LINGERING) },
     [CONNECTION_LINGERING] = { "lingering", DEADLINE_LINGER, 0 },
@@ -223,8 +225,24 @@ static void free_current_request(struct connection *connection)
     connection->incoming = rest;
 }
 
+/* Reports to the handler that its exchange has ended. False: the handler has not set on_closed, and will still answer. */
+static bool report_closed(struct connection *connection)
+{
+    struct http_exchange *exchange = &connection->exchange;
+
+    if (!exchange->open)
+        return true;
+    if (!exchange->on_closed)
+        return false;
+    exchange->open = false;
+    exchange->on_closed(exchange->handler_arg);
+    return true;
+}
+
+/* A handler may have the exchange only while it takes the body. */
 void connection_refuse(struct connection *connection, enum problem problem, const char *detail)
 {
+    (void)report_closed(connection);
     if (!connection->incoming && !create_incoming(connection)) {
         connection_close(connection, END_RST, "no-memory");
         return;
@@ -233,13 +251,10 @@ void connection_refuse(struct connection *connection, enum problem problem, cons
     connection->set->on_refused(connection, problem, detail);
 }
 
-static void handle_request(struct connection *connection)
+static void begin_exchange(struct connection *connection)
 {
-    struct incoming_request *incoming = connection->incoming;
-    struct http_request *request = &incoming->request;
+    const struct http_request *request = &connection->incoming->request;
 
-    request->body = (struct http_text){incoming->input.data + incoming->head_len, incoming->body_len};
-    incoming->end = incoming->head_len + incoming->body_len;
     if (!request->keep_alive)
         connection->close_after_answer = true;
     connection->empty_line_ignored = false;
@@ -251,6 +266,15 @@ static void handle_request(struct connection *connection)
     connection->set->on_request(connection);
 }
 
+static void handle_request(struct connection *connection)
+{
+    struct incoming_request *incoming = connection->incoming;
+
+    incoming->request.body = (struct http_text){incoming->input.data + incoming->head_len, incoming->body_len};
+    incoming->end = incoming->head_len + incoming->body_len;
+    begin_exchange(connection);
+}
+
 static void refuse_chunks(struct connection *connection)
 {
     const struct http_chunked *chunked = &connection->incoming->chunked;
@@ -258,7 +282,7 @@ static void refuse_chunks(struct connection *connection)
     connection_refuse(connection, chunked->problem, chunked->detail);
 }
 
-static bool has_route(const struct connection *connection)
+static const struct http_route *find_route(const struct connection *connection)
 {
     const struct http_server_config *config = connection->set->config;
     const struct http_request *request = &connection->incoming->request;
@@ -267,20 +291,35 @@ static bool has_route(const struct connection *connection)
     return http_route_find(table, request->method, request->path).route;
 }
 
+/* Does the handler of this request take its body? */
+static bool has_body_taker(const struct connection *connection)
+{
+    http_handler_fn *const *taker = connection->set->config->body_takers;
+    const struct http_route *route = taker && *taker ? find_route(connection) : NULL;
+
+    while (route && *taker && *taker != route->handler)
+        taker++;
+    return route && *taker;
+}
+
+static void send_continue(struct connection *connection)
+{
+    buf_add_text(&connection->output.bytes, "HTTP/1.1 100 Continue\r\n\r\n");
+    connection_schedule_turn_end(connection);
+}
+
 /* A request without a route is answered at once: its body is not read and gets no "100 Continue", so the connection must close. */
 static void begin_body(struct connection *connection, bool has_begun)
 {
-    if (!has_route(connection)) {
+    if (!find_route(connection)) {
         connection->incoming->body_len = 0;
         connection->close_after_answer = true;
         handle_request(connection);
         return;
     }
     connection_enter(connection, CONNECTION_BODY, "head");
-    if (connection->incoming->request.expect_continue && !has_begun) {
-        buf_add_text(&connection->output.bytes, "HTTP/1.1 100 Continue\r\n\r\n");
-        connection_schedule_turn_end(connection);
-    }
+    if (connection->incoming->request.expect_continue && !has_begun)
+        send_continue(connection);
 }
 
 static void parse_after_head(struct connection *connection)
@@ -288,6 +327,15 @@ static void parse_after_head(struct connection *connection)
     struct incoming_request *incoming = connection->incoming;
     bool has_begun = incoming->input.len > incoming->head_len;
 
+    incoming_begin_head(incoming);
+    if (has_body_taker(connection)) {
+        begin_exchange(connection);
+        return;
+    }
+    if (incoming->request.content_length > limits_of(connection)->body_max) {
+        connection_refuse(connection, PROBLEM_BODY_TOO_LARGE, NULL);
+        return;
+    }
     switch (incoming_begin_body(incoming, limits_of(connection))) {
     case HTTP_PARSE_MORE:
         begin_body(connection, has_begun);
@@ -378,6 +426,56 @@ static void add_input(struct connection *connection, const char *bytes, size_t l
         parse_input(connection);
 }
 
+/* -- a body that the handler takes */
+
+static bool takes_body(const struct connection *connection)
+{
+    return connection->state == CONNECTION_BODY && connection->incoming->is_taken;
+}
+
+void connection_take_body(struct connection *connection, int64_t body_max)
+{
+    struct incoming_request *incoming = connection->incoming;
+
+    if (connection->state == CONNECTION_CLOSED)
+        return;
+    incoming_begin_taking(incoming, body_max);
+    connection_enter(connection, CONNECTION_BODY, "taken");
+    connection_set_deadline(connection, DEADLINE_TAKEN_BODY);
+    if (incoming->request.expect_continue && incoming->input.len == incoming->head_len)
+        send_continue(connection);
+    connection_schedule_turn_end(connection);
+}
+
+static void end_taken_body(struct connection *connection)
+{
+    incoming_end_body(connection->incoming);
+    connection_enter(connection, CONNECTION_HANDLING, "body");
+    connection->socket_is_empty = false;
+    connection->incoming->sink.on_end(connection->exchange.handler_arg);
+}
+
+/* The handler may answer in on_bytes. Then the rest of the body is not read. */
+static void give_body(struct connection *connection, char *bytes, size_t len)
+{
+    struct incoming_request *incoming = connection->incoming;
+    size_t content = 0;
+    enum http_parse parse = incoming_decode(incoming, bytes, len, &content);
+
+    if (buf_error(&incoming->input)) {
+        connection_close(connection, END_RST, "no-memory");
+        return;
+    }
+    if (content)
+        incoming->sink.on_bytes(bytes, content, connection->exchange.handler_arg);
+    if (!takes_body(connection))
+        return;
+    if (parse == HTTP_PARSE_FAILED)
+        refuse_chunks(connection);
+    else if (parse == HTTP_PARSE_DONE)
+        end_taken_body(connection);
+}
+
 /* -- reading */
 
 /* Limits how much of later requests is read: at most HEAD_CHUNK after a head. */
@@ -418,6 +516,33 @@ static ssize_t receive(struct connection *connection, char *out)
     return n > 0 ? transport_recv(connection->fd, connection->ssl, out, next_read_size(connection)) : n;
 }
 
+/* The next bytes of a body that is taken: those that were read with the head, then the socket's. */
+static ssize_t receive_body(struct connection *connection, char *out)
+{
+    size_t ahead = incoming_take_ahead(connection->incoming, out, READ_CHUNK);
+
+    return ahead ? (ssize_t)ahead : receive(connection, out);
+}
+
+/* Until the socket is empty, the handler pauses, or the body ends. */
+static void read_taken_body(struct connection *connection)
+{
+    if (takes_body(connection) && incoming_is_whole(connection->incoming))
+        end_taken_body(connection);
+    while (takes_body(connection) && !connection->incoming->is_paused) {
+        ssize_t n = receive_body(connection, connection->set->read_buf);
+
+        if (n > 0)
+            give_body(connection, connection->set->read_buf, (size_t)n);
+        else if (n < 0 && errno == EAGAIN)
+            return;
+        else if (n < 0)
+            close_failed(connection);
+        else
+            connection_refuse(connection, PROBLEM_BAD_REQUEST, "The connection ended before the body was complete");
+    }
+}
+
 /* Reads and parses until the socket is empty or a request is complete. */
 static void connection_read(struct connection *connection)
 {
@@ -425,7 +550,7 @@ static void connection_read(struct connection *connection)
 
     if (connection->state == CONNECTION_HEAD && connection->incoming)
         parse_input(connection); /* pipelined bytes: they are in memory, so no event reports them */
-    while (connection_is_in(connection, STATE(HEAD) | STATE(IDLE) | STATE(BODY))) {
+    while (connection_is_in(connection, STATE(HEAD) | STATE(IDLE) | STATE(BODY)) && !takes_body(connection)) {
         ssize_t n = receive(connection, chunk);
 
         if (n > 0)
@@ -439,6 +564,7 @@ static void connection_read(struct connection *connection)
         else
             connection_close(connection, END_FIN, "gone");
     }
+    read_taken_body(connection);
 }
 
 /* Reads at once: input that arrived during the answer is not reported again. */
@@ -609,7 +735,7 @@ void connection_abort(struct connection *connection, enum connection_end how)
         connection_linger(connection, "aborted");
 }
 
-/* -- has the client gone? */
+/* -- detecting a disconnect */
 
 /* POLLIN is left out of the result: input alone means nothing here. A TLS session may buffer bytes that poll(2) does not see, so
  * socket_is_empty stays false with one. */
@@ -649,20 +775,6 @@ static void check_client(struct connection *connection)
 
 /* -- the end of the turn */
 
-/* Reports to the handler that its exchange has ended. False: the handler has not set on_closed, and will still answer. */
-static bool report_closed(struct connection *connection)
-{
-    struct http_exchange *exchange = &connection->exchange;
-
-    if (!exchange->open)
-        return true;
-    if (!exchange->on_closed)
-        return false;
-    exchange->open = false;
-    exchange->on_closed(exchange->handler_arg);
-    return true;
-}
-
 static void connection_free(struct connection *connection)
 {
     free_incoming(connection);
@@ -699,6 +811,7 @@ static void connection_on_turn_end(void *arg)
         connection_finish_answer(connection);
     if (connection->state == CONNECTION_STREAMING)
         free_stream_request(connection);
+    read_taken_body(connection);
     connection_flush(connection);
     if (connection->state == CONNECTION_CLOSED && !connection->turn_end_scheduled)
         release_connection(connection);
@@ -808,7 +921,7 @@ int connection_set_init(struct connection_set *set, struct loop *loop, const str
     const int64_t times_ms[DEADLINE_COUNT] = {
         [DEADLINE_HEAD] = config->head_timeout_ms,     [DEADLINE_BODY] = config->body_timeout_ms,
         [DEADLINE_IDLE] = config->idle_timeout_ms,     [DEADLINE_WRITE] = config->write_timeout_ms,
-        [DEADLINE_LINGER] = config->linger_timeout_ms,
+        [DEADLINE_LINGER] = config->linger_timeout_ms, [DEADLINE_TAKEN_BODY] = config->taken_body_timeout_ms,
     };
 
     set->loop = loop;

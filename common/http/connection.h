@@ -2,11 +2,14 @@
  *
  *            first byte       head complete       answered        all sent
  *     IDLE ---------------> HEAD -------> HANDLING -------> SENDING -------> IDLE
- *                            |  \           ^   \             ^  \
- *                            |   v    body  |    v    ended   |   v  last answer
- *                            |   BODY ------'  STREAMING -----'  LINGERING
+ *                            |  \         ^ |  \             ^  \
+ *                            |   v   body | v   v    ended   |   v  last answer
+ *                            |   BODY -----'  STREAMING -----'  LINGERING
  *                            v  refused                           ^
  *                         SENDING      HANDLING, STREAMING -------' aborted         CLOSED, from every state
+ *
+ * A handler that takes the body itself is called before the body: its request goes from HEAD to HANDLING, to BODY when it takes the body,
+ * and back to HANDLING.
  *
  * A new connection starts in HEAD, and its TLS handshake is part of HEAD. LINGERING has sent FIN and discards input for a limited
  * time: closing a socket with unread input sends a reset, which can destroy the answer before the client reads it
@@ -67,6 +70,7 @@ enum connection_deadline {
     DEADLINE_NONE,
     DEADLINE_HEAD,
     DEADLINE_BODY,
+    DEADLINE_TAKEN_BODY,
     DEADLINE_IDLE,
     DEADLINE_WRITE,
     DEADLINE_LINGER,
@@ -142,7 +146,8 @@ struct connection_set {
     char date_line[DATE_SIZE]; /* the Date header of every answer */
 
     /* Callbacks; none may be NULL. */
-    void (*on_request)(struct connection *connection); /* a request is complete: answer it, now or later */
+    void (*on_request)(
+        struct connection *connection); /* a request is complete, or its body can be taken: answer it, now or later */
     void (*on_refused)(struct connection *connection, enum problem problem, const char *detail); /* answer it now */
     void (*on_half_closed)(struct connection *connection); /* on an open stream, once: write something */
     void (*on_many_events)(struct connection_set *set);    /* the loop is busy: accept waiting connections */
@@ -161,6 +166,9 @@ struct connection *connection_create(struct connection_set *set, int fd, uint32_
 
 /* Answers with a problem through on_refused. The connection closes after it. */
 void connection_refuse(struct connection *connection, enum problem problem, const char *detail);
+
+/* The handler takes the body; see http_body_take. No-op for a closed connection. */
+void connection_take_body(struct connection *connection, int64_t body_max);
 
 /* For the writer of `output`. Each of the first three sends at the end of the turn. */
 void connection_schedule_turn_end(struct connection *connection);

@@ -201,7 +201,7 @@ static void write_response_head(struct connection *connection, int status, const
     struct buf *out = &connection->output.bytes;
 
     report_answer(connection, status);
-    if (connection->set->draining)
+    if (connection->set->draining || !incoming->end) /* the rest of the request is not read */
         connection->close_after_answer = true;
     add_status_line(out, status);
     add_date(connection->set, out);
@@ -520,6 +520,26 @@ static void exchange_on_half_closed(struct connection *connection)
     http_stream_write(&connection->exchange, text, strlen(text));
 }
 
+void http_body_take(struct http_exchange *exchange, const struct http_body_sink *sink, int64_t body_max)
+{
+    struct connection *connection = connection_of(exchange);
+
+    assert(exchange->open && exchange->on_closed && !connection->incoming->is_taken);
+    connection->incoming->sink = *sink;
+    connection_take_body(connection, body_max);
+}
+
+void http_body_pause(struct http_exchange *exchange)
+{
+    connection_of(exchange)->incoming->is_paused = true;
+}
+
+void http_body_resume(struct http_exchange *exchange)
+{
+    connection_of(exchange)->incoming->is_paused = false;
+    connection_schedule_turn_end(connection_of(exchange));
+}
+
 void http_exchange_close_on_fin(struct http_exchange *exchange)
 {
     exchange->half_close_is_gone = true;
@@ -560,6 +580,7 @@ static void exchange_on_refused(struct connection *connection, enum problem prob
     /* Nothing of a refused request is trusted, not even its X-Request-Id. Only the hook sees the bytes of its head. */
     connection->incoming->request = (struct http_request){0};
     connection->incoming->match = (struct http_route_match){0};
+    buf_clear(&connection->incoming->headers);
     choose_request_id(connection->incoming);
     *exchange = (struct http_exchange){.open = true};
     exchange->head_only = parser->has_request_line && parser->method == HTTP_HEAD;

@@ -20,6 +20,7 @@
 #include <stdint.h>
 
 #include "common/base/problem.h"
+#include "common/http/body_sink.h"
 #include "common/http/request.h"
 
 struct connection_set;
@@ -54,6 +55,21 @@ void http_exchange_resume(struct http_exchange *exchange);
 /* A pointer from the hook to the handler. The server never follows it; NULL until it is set. */
 void http_exchange_set_note(struct http_exchange *exchange, void *note);
 void *http_exchange_note(const struct http_exchange *exchange);
+
+/* -- the body, while it arrives: for handlers in the config's body_takers
+ *
+ * Such a handler is called when the head is complete. It answers at once, and the body is not read: the connection closes after the answer.
+ * Or it takes the body: on_bytes follows for each piece, and on_end after the last one. It may answer at any time.
+ *
+ * If the body is malformed, too long or late, or ends too early, the server refuses the request itself: on_closed is called first. */
+
+/* Once per exchange, after http_exchange_on_closed, whose argument the sink gets. body_max: of a chunked body, decoded; a sized one was
+ * checked against the config's length_max only. */
+void http_body_take(struct http_exchange *exchange, const struct http_body_sink *sink, int64_t body_max);
+
+/* Stops reading: no on_bytes follows before http_body_resume. The deadline of the body does not change. */
+void http_body_pause(struct http_exchange *exchange);
+void http_body_resume(struct http_exchange *exchange);
 
 /* -- the answer: either http_respond*, or http_stream_begin, writes and http_stream_end */
 

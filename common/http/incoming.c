@@ -54,12 +54,16 @@ static enum http_parse parse_body(struct incoming_request *incoming)
     return incoming->request.chunked ? decode_chunks(incoming) : parse_sized_body(incoming);
 }
 
-enum http_parse incoming_begin_body(struct incoming_request *incoming, const struct http_limits *limits)
+void incoming_begin_head(struct incoming_request *incoming)
 {
     http_parser_request(&incoming->parser, incoming->input.data, &incoming->request);
+    incoming->body_len = 0;
+}
+
+enum http_parse incoming_begin_body(struct incoming_request *incoming, const struct http_limits *limits)
+{
     if (incoming->request.chunked)
         http_chunked_init(&incoming->chunked, limits->body_max);
-    incoming->body_len = 0;
     return parse_body(incoming);
 }
 
@@ -72,6 +76,66 @@ enum http_parse incoming_parse_body(struct incoming_request *incoming)
     return parse;
 }
 
+/* -- a body that is taken while it arrives */
+
+void incoming_begin_taking(struct incoming_request *incoming, int64_t body_max)
+{
+    incoming->is_taken = true;
+    if (incoming->request.chunked)
+        http_chunked_init(&incoming->chunked, body_max);
+}
+
+static size_t left_of_sized(const struct incoming_request *incoming)
+{
+    size_t got = incoming->is_taken ? incoming->body_len : incoming->input.len - incoming->head_len;
+
+    return (size_t)incoming->request.content_length - got;
+}
+
+bool incoming_is_whole(const struct incoming_request *incoming)
+{
+    return !incoming->request.chunked && !left_of_sized(incoming);
+}
+
+size_t incoming_take_ahead(struct incoming_request *incoming, char *out, size_t size)
+{
+    struct buf *input = &incoming->input;
+    char *from = input->data + incoming->head_len;
+    size_t ahead = input->len - incoming->head_len;
+
+    if (size > ahead)
+        size = ahead;
+    if (!incoming->request.chunked && size > left_of_sized(incoming))
+        size = left_of_sized(incoming);
+    memcpy(out, from, size);
+    memmove(from, from + size, ahead - size);
+    buf_truncate(input, input->len - size);
+    return size;
+}
+
+enum http_parse incoming_decode(struct incoming_request *incoming, char *bytes, size_t len, size_t *content)
+{
+    enum http_parse parse;
+    size_t taken = len;
+
+    if (!incoming->request.chunked) {
+        *content = len;
+        incoming->body_len += len;
+        return incoming_is_whole(incoming) ? HTTP_PARSE_DONE : HTTP_PARSE_MORE;
+    }
+    parse = http_chunked_run(&incoming->chunked, bytes, len, &taken, bytes, content);
+    incoming->body_len += *content;
+    if (parse == HTTP_PARSE_DONE)
+        buf_add(&incoming->input, bytes + taken, len - taken);
+    return parse;
+}
+
+void incoming_end_body(struct incoming_request *incoming)
+{
+    incoming->end = incoming->head_len;
+    http_parser_request(&incoming->parser, incoming->input.data, &incoming->request); /* `input` may have moved */
+}
+
 size_t incoming_body_read_size(const struct incoming_request *incoming)
 {
     size_t rest;
@@ -79,7 +143,7 @@ size_t incoming_body_read_size(const struct incoming_request *incoming)
     if (incoming->request.chunked)
         rest = incoming->chunked.left > HEAD_CHUNK ? (size_t)incoming->chunked.left : HEAD_CHUNK;
     else
-        rest = (size_t)incoming->request.content_length - (incoming->input.len - incoming->head_len);
+        rest = left_of_sized(incoming);
     return rest < READ_CHUNK ? rest : READ_CHUNK;
 }
 
@@ -89,6 +153,7 @@ bool incoming_next(struct incoming_request *incoming, const struct http_limits *
         return false;
     buf_drop_front(&incoming->input, incoming->end);
     incoming->end = 0;
+    incoming->is_taken = incoming->is_paused = false;
     buf_deinit(&incoming->headers);
     http_parser_init(&incoming->parser, limits);
     return true;

@@ -39,6 +39,7 @@ struct http_limits {
     size_t target_max, head_max;
     size_t headers_max; /* at most HTTP_HEADERS_MAX; 0 means HTTP_HEADERS_MAX */
     int64_t body_max;   /* after decoding */
+    int64_t length_max; /* of Content-Length, above body_max for handlers that take the body themselves; 0: body_max */
 };
 
 /* What a decoder reports after each piece of input. */

@@ -339,6 +339,11 @@ static bool parse_length(struct http_text text, int64_t *out)
     return text.len > 0;
 }
 
+static int64_t length_max(const struct http_limits *limits)
+{
+    return limits->length_max ? limits->length_max : limits->body_max;
+}
+
 static bool rule_content_length(struct http_parser *parser, const struct http_request *request)
 {
     struct http_text length = http_request_header(request, "Content-Length");
@@ -350,7 +355,7 @@ static bool rule_content_length(struct http_parser *parser, const struct http_re
         return bad_request(parser, "Content-Length must be a decimal number");
     if (parser->content_length && !takes_body(request->method))
         return bad_request(parser, "A request with this method must not have a body");
-    if (parser->content_length > parser->limits->body_max)
+    if (parser->content_length > length_max(parser->limits))
         return parser_fail(parser, PROBLEM_BODY_TOO_LARGE, NULL);
     return true;
 }

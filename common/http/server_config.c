@@ -11,6 +11,7 @@ void http_server_config_init(struct http_server_config *config)
         .output_max = 256 * 1024,
         .head_timeout_ms = 10 * 1000,
         .body_timeout_ms = 30 * 1000,
+        .taken_body_timeout_ms = 5 * 60 * 1000,
         .idle_timeout_ms = 15 * 1000,
         .write_timeout_ms = 30 * 1000,
         .linger_timeout_ms = 2 * 1000,

@@ -34,6 +34,10 @@ struct http_server_config {
     size_t route_count;
     void *arg; /* passed to handlers and hooks */
 
+    /* Handlers, closed by NULL, that take the body of the request themselves while it arrives: on_request and the handler are called when
+     * the head is complete, and no byte of the body is read before http_body_take. May be NULL. */
+    http_handler_fn *const *body_takers;
+
     /* Called with every request that parsed, before routing. For headers that every answer needs (CORS), and for authentication. If it
      * answers, no handler is called. It may also suspend the request, see http_exchange_hold. May be NULL. */
     http_handler_fn *on_request;
@@ -44,7 +48,7 @@ struct http_server_config {
     void (*on_refusal)(struct http_exchange *exchange, struct http_text head, void *arg);
 
     /* Writes the body of an error, for paths that have a form of their own, and may add headers. False: problem+json. `path` is empty
-     * if the request has none. Also called for what the server itself refuses. May be NULL. */
+     * if the request has none. Also called for requests that the server itself refuses. May be NULL. */
     bool (*write_problem)(struct http_exchange *exchange, struct http_text path, const struct problem_details *details,
                           struct http_problem_answer *out, void *arg);
 
@@ -67,6 +71,7 @@ struct http_server_config {
      * and waits for room, is not cut; it must limit the wait itself. */
     size_t output_max;
     int64_t head_timeout_ms, body_timeout_ms, idle_timeout_ms, write_timeout_ms;
+    int64_t taken_body_timeout_ms; /* body_timeout_ms of a body that a handler takes itself */
     /* Input after the last answer: the longest pause, and the longest time in all (in whole seconds). */
     int64_t linger_timeout_ms, linger_max_ms;
 };

@@ -1,11 +1,11 @@
-/* catalogue - the models of ARK: what each can do, and what it costs
+/* catalogue - the models of ARK, with their parameters and prices
  *
- * The one copy of this knowledge is models.json, which is compiled in. The gateway refuses by it what a model cannot do, the worker
- * builds ARK's requests by it. MODELS_FILE extends or replaces its rows (catalogue_read.h).
+ * The source is models.json, which is compiled in. With it the gateway refuses unsupported parameters, and the worker builds ARK's
+ * requests. MODELS_FILE extends or replaces its rows (catalogue_read.h).
  *
  * A row serves all ids of its family: "doubao-seedream-4-0-250828", "seedream-4-0-250828" (BytePlus), "dola-seedream-5-0-pro-260628",
- * "seedream-4.5" and later dates. An id that no row serves, such as an endpoint id ("ep-..."), gets a row of its own: it can do
- * whatever the client asks for, and no default is applied to it that some model refuses.
+ * "seedream-4.5" and later dates. An id that no row serves, such as an endpoint id ("ep-..."), gets a generic row: every
+ * parameter of the client is accepted, and defaults that some models refuse are not applied.
  *
  * Pure. Immutable.
  * Ownership: reference counted.   Threads: any.

@@ -327,7 +327,7 @@ static int row_read_price(struct reading *in, const struct row_field *field, con
 
 /* -- a row */
 
-/* Takes over everything but names, id, title and note. */
+/* Copies everything except names, id, title and note. */
 static int row_read_like(struct reading *in, const struct row_field *field, const json_t *value, struct model *row)
 {
     const struct model *other = json_is_string(value) ? catalogue_find(in->out, json_string_value(value)) : NULL;
@@ -362,6 +362,7 @@ static const struct row_field row_fields[] = { /* read in this order: name for m
     { "sizes",           row_read_keywords, 0,                  0 },
     { "pixels",          row_read_pixels,   0,                  0 },
     { "references",      row_read_count,    AT(references_max), MODEL_REFERENCES_MAX },
+    { "references_min",  row_read_count,    AT(references_min), MODEL_REFERENCES_MAX },
     { "layers",          row_read_count,    AT(layers_max),     MODEL_LAYERS_MAX },
     { "group",           row_read_flag,     AT(group),          0 },
     { "stream",          row_read_flag,     AT(stream),         0 },
@@ -401,6 +402,8 @@ static int complete_row(struct reading *in, struct model *row)
         return fail(in, "name", "is required");
     if (!row->keyword_count && !row->pixels_max)
         return fail(in, "sizes", "or pixels is required");
+    if (row->references_min > row->references_max)
+        return fail(in, "references_min", "must not be above references");
     if (!row->id[0])
         memcpy(row->id, in->name, strlen(in->name) + 1);
     if (!row->title[0])

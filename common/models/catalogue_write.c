@@ -76,7 +76,8 @@ static void list_add_model(struct buf *out, const struct model *row)
     if (row->note[0])
         model_add_text(out, "note", row->note);
     model_add_sizes(out, row);
-    buf_addf(out, ",\"references_max\":%d,\"layers_max\":%d", row->references_max, row->layers_max);
+    buf_addf(out, ",\"references_min\":%d,\"references_max\":%d,\"layers_max\":%d", row->references_min,
+             row->references_max, row->layers_max);
     buf_add_bool_member(out, "group", row->group);
     buf_add_bool_member(out, "stream", row->stream);
     model_add_modes(out, row);

@@ -1,4 +1,4 @@
-/* model - what one family of ARK's models can do, and what it costs: a row of the catalogue
+/* model - the parameters and prices of one family of ARK's models: a row of the catalogue
  *
  * Units: money is in micro-units (1/1,000,000) of the catalogue's currency.
  */
@@ -27,7 +27,7 @@ enum {
     MODEL_RATIO_MAX = 16, /* ARK's limit for width to height and height to width, the same for all models */
 };
 
-/* The image of a task costs what the first tier says that is not too small for its pixels. */
+/* An image has the price of the first tier whose pixels_max is not below its size. */
 struct model_tier {
     int64_t pixels_max; /* inclusive; INT64_MAX in the last tier */
     int64_t micros;
@@ -51,9 +51,9 @@ struct model {
     int keyword_count;
     int64_t pixels_min, pixels_max; /* of a size such as "2048x1536", inclusive; pixels_max 0: only keywords */
 
-    int references_max; /* reference images; 0: none */
-    int layers_max;     /* images of a decomposition, including the base; 0: not supported */
-    bool group;         /* more than one image per call */
+    int references_min, references_max; /* reference images; 0: none */
+    int layers_max;                     /* images of a decomposition, including the base; 0: not supported */
+    bool group;                         /* more than one image per call */
     bool stream;
     bool png;                              /* output_format is supported: jpeg or png; else every image is a jpeg */
     bool optimize_standard, optimize_fast; /* the modes of optimize_prompt */

@@ -47,6 +47,8 @@ struct plan {
     struct tariff tariff;
     const char *catalogue;       /* its version */
     struct plan_webhook webhook; /* written, and not read */
+    size_t upload_count;         /* of a stored plan: the names of the stored objects of its uploads */
+    const char *uploads[TASK_URLS_MAX];
 };
 
 /* Returns the model's row of the catalogue. */

@@ -36,6 +36,9 @@ static void check_references(const struct checking *in)
 {
     size_t count = in->spec->url_count;
 
+    if (count < (size_t)in->row->references_min)
+        complain(in, "/urls", "needs at least %d reference image%s", in->row->references_min,
+                 in->row->references_min == 1 ? "" : "s");
     if (count <= (size_t)in->row->references_max)
         return;
     if (in->row->references_max)
@@ -116,7 +119,7 @@ static void check_optimize(const struct checking *in)
         complain(in, "/optimize_prompt", "has no modes");
 }
 
-/* Fields that a model has or has not. A value that asks for nothing is fine with every model. */
+/* Fields that only some models support. A value without effect is accepted for every model. */
 static void check_supported(const struct checking *in)
 {
     const struct task_spec *spec = in->spec;

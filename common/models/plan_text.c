@@ -54,7 +54,18 @@ static void plan_add_price(struct buf *out, const struct tariff *tariff)
     buf_add_char(out, '}');
 }
 
-/* The last member of a plan: scripts/shared/webhook.lua matches its text. */
+static void plan_add_names(struct buf *out, const char *const *names, size_t count)
+{
+    buf_add_text(out, ",\"uploads\":[");
+    for (size_t i = 0; i < count; i++) {
+        if (i)
+            buf_add_char(out, ',');
+        buf_add_json(out, names[i], strlen(names[i]));
+    }
+    buf_add_char(out, ']');
+}
+
+/* The last member of a plan: scripts/shared/webhooks.lua matches its text. */
 static void plan_add_webhook(struct buf *out, const struct plan_webhook *webhook)
 {
     buf_add_text(out, ",\"webhook\":{\"events\":\"");
@@ -92,12 +103,27 @@ void plan_write(struct buf *out, const struct plan *plan)
         plan_add_text(out, "size", plan->size);
     if (plan->stream)
         buf_add_bool_member(out, "stream", true);
+    if (plan->upload_count)
+        plan_add_names(out, plan->uploads, plan->upload_count);
     buf_add_bool_member(out, "watermark", plan->watermark);
     if (plan->web_search)
         buf_add_bool_member(out, "web_search", true);
     if (plan->webhook.url)
         plan_add_webhook(out, &plan->webhook);
     buf_add_char(out, '}');
+}
+
+/* The member follows in the order of names. Inside of a text its quotes would be escaped, so it is found only once. */
+int plan_insert_uploads(struct buf *out, const char *plan, const char *const *names, size_t count)
+{
+    const char *at = strstr(plan, ",\"watermark\":");
+
+    if (!at)
+        return ERR_SYNTAX;
+    buf_add(out, plan, (size_t)(at - plan));
+    plan_add_names(out, names, count);
+    buf_add_text(out, at);
+    return buf_error(out);
 }
 
 /* -- reading: one function per type of field, one table row per field */
@@ -227,6 +253,22 @@ static int plan_read_price(const struct field *field, const json_t *value, struc
     return json_object_size(value) == 4 + (size_t)has_references + (size_t)is_exact ? 0 : ERR_SYNTAX;
 }
 
+static int plan_read_uploads(const struct field *field, const json_t *value, struct plan *plan)
+{
+    size_t count = json_array_size(value);
+
+    if (!count || count > TASK_URLS_MAX)
+        return ERR_SYNTAX;
+    for (size_t i = 0; i < count; i++) {
+        const json_t *name = json_array_get(value, i);
+
+        if (!json_string_length(name) || json_string_length(name) > (size_t)field->max)
+            return ERR_SYNTAX;
+        plan->uploads[plan->upload_count++] = json_string_value(name);
+    }
+    return 0;
+}
+
 /* For other readers than the one that builds ARK's request. */
 static int plan_skip(const struct field *field, const json_t *value, struct plan *plan)
 {
@@ -253,7 +295,7 @@ static const struct field fields[] = {
     { "seed",            plan_read_seed,     0,               0,                    NULL },
     { "size",            plan_read_text,     AT(size),        TASK_NAME_MAX,        NULL },
     { "stream",          plan_read_flag,     AT(stream),      0,                    NULL },
-    { "uploads",         plan_skip,          0,               0,                    NULL },
+    { "uploads",         plan_read_uploads,  0,               TASK_NAME_MAX + 8,    NULL },
     { "watermark",       plan_read_flag,     AT(watermark),   0,                    NULL },
     { "webhook",         plan_skip,          0,               0,                    NULL },
     { "web_search",      plan_read_flag,     AT(web_search),  0,                    NULL },

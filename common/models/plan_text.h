@@ -20,6 +20,9 @@ struct json_t;
 
 void plan_write(struct buf *out, const struct plan *plan);
 
+/* Copies the text of a plan without uploads, with the names of stored objects added. ERR_SYNTAX: not a text of plan_write. */
+int plan_insert_uploads(struct buf *out, const char *plan, const char *const *names, size_t count) MUST_CHECK;
+
 /* A plan that was read; it owns its texts. */
 struct stored_plan {
     struct plan plan;
@@ -27,7 +30,7 @@ struct stored_plan {
 };
 
 /* ERR_SYNTAX: not a plan, or one with a field that this program does not know and so cannot obey. ERR_NO_MEMORY.
- * owes, uploads and webhook are ignored: they are not about ARK's request. */
+ * owes and webhook are ignored: they are not about ARK's request. The names of uploads are not checked. */
 int plan_read(const char *json, size_t len, struct stored_plan *out) MUST_CHECK;
 void stored_plan_deinit(struct stored_plan *stored); /* accepts a zeroed one */
 

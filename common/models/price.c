@@ -6,14 +6,14 @@
 #include "common/models/money.h"
 #include "common/models/size.h"
 
-enum { COUNT_MAX = 10000 }; /* keeps every product far below INT64_MAX, whatever a damaged task says */
+enum { COUNT_MAX = 10000 }; /* keeps every product far below INT64_MAX, even for a damaged task */
 
 static int64_t bounded(int64_t count)
 {
     return count < 0 ? 0 : count > COUNT_MAX ? COUNT_MAX : count;
 }
 
-static int64_t dearest(const struct model_price *price)
+static int64_t highest_price(const struct model_price *price)
 {
     int64_t most = 0;
 
@@ -49,7 +49,7 @@ static int64_t price_of_references(const struct model_price *price, size_t refer
     return paid > 0 ? paid * price->reference_micros : 0;
 }
 
-/* A keyword says little: ARK chooses the ratio, and images above the keyword's usual size were seen. */
+/* A keyword does not determine the size: ARK chooses the ratio, and has sent images above the keyword's usual size. */
 struct tariff price_tariff(const struct model_price *price, const char *currency, const char *size, int images,
                            size_t references)
 {
@@ -60,7 +60,7 @@ struct tariff price_tariff(const struct model_price *price, const char *currency
     (void)strncat(tariff.currency, currency, sizeof(tariff.currency) - 1);
     tariff.is_exact = price_of_size(price, size, &tariff.image_micros);
     if (!tariff.is_exact) {
-        tariff.image_micros = dearest(price);
+        tariff.image_micros = highest_price(price);
         tariff.is_exact = price->tier_count == 1;
     }
     tariff.references_micros = price_of_references(price, references);

@@ -34,18 +34,18 @@ struct tariff {
     int64_t call_micros;       /* the most that a call can cost */
 };
 
-/* size: NULL or a keyword counts as the dearest size. */
+/* size: NULL or a keyword counts as the most expensive size. */
 struct tariff price_tariff(const struct model_price *price, const char *currency, const char *size, int images,
                            size_t references);
 
-/* The most that so many calls can cost. */
+/* The maximum cost of this number of calls. */
 struct cost price_calls(const struct tariff *tariff, int64_t calls);
 
 /* Adds an image that arrived. size: as ARK names it, "2048x1536", or NULL. *cost may be zeroed before. */
 void price_add_image(struct cost *cost, const struct tariff *tariff, const char *size);
 
 /* The cost of a call that generated at least one image. `images` is the sum of those that arrived.
- * made: further images that ARK counts; missing: slots of which it is not known whether an image was generated. */
+ * made: further images that ARK counts; missing: slots with an unknown outcome. */
 struct cost price_call(const struct tariff *tariff, const struct cost *images, int64_t made, int64_t missing);
 
 /* {"currency":"USD","amount":0.09,"estimated":false}, or null. */

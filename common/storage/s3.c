@@ -27,12 +27,14 @@ enum {
     LIST_KEYS = 200,  /* of one list: about 100 KiB of XML */
     PIECE = 64 << 10, /* of a file that is sent */
     WEB_BUFFER = 16 << 10,
+    GETS_MAX = 64,
 };
 
 struct s3 {
     struct storage base;
     struct s3_setup setup; /* its texts point into the fields below */
-    struct s3_bucket bucket;
+    struct s3_bucket bucket, link_bucket;
+    int gets; /* in flight: anyone may ask a gateway for pictures that do not exist */
     char access_key[KEY_SIZE], secret_key[KEY_SIZE], session_token[TOKEN_SIZE];
 };
 
@@ -427,6 +429,11 @@ static const struct {
     {"x-amz-meta-sha256", "sha256"},
 };
 
+static void s3_get_release(struct call *call)
+{
+    s3_of(call)->gets--;
+}
+
 static void get_on_field(const char *name, size_t name_len, const char *value, size_t value_len, void *arg)
 {
     struct get *get = s3_get_of(arg);
@@ -558,13 +565,16 @@ static void send_range(struct get *get)
 static int s3_get(struct storage *storage, const char *name, const struct storage_get_events *events,
                   struct storage_call **out)
 {
-    struct get *get = calloc(1, sizeof(*get));
+    struct s3 *s3 = container_of(storage, struct s3, base);
+    struct get *get = s3->gets < GETS_MAX ? calloc(1, sizeof(*get)) : NULL;
     struct request request = {0};
 
     if (!get)
-        return ERR_NO_MEMORY;
+        return s3->gets < GETS_MAX ? ERR_NO_MEMORY : ERR_TOO_LONG;
+    s3->gets++;
     s3_begin(storage, &get->call, name, events->arg);
     get->call.answered = get_answered;
+    get->call.release = s3_get_release;
     get->events = *events;
     return started(&get->call, send_get(get, &request), out);
 }
@@ -602,13 +612,13 @@ static int s3_link(const struct storage *storage, const char *name, const char *
         return ERR_SYNTAX;
     (void)snprintf(disposition, sizeof(disposition), "attachment; filename=\"%s\"", file_name ? file_name : "");
     buf_init(&path, URL_MAX_BYTES);
-    s3_bucket_write_path(&path, &s3->bucket, name);
-    s3_bucket_write_origin(out, &s3->bucket);
+    s3_bucket_write_path(&path, &s3->link_bucket, name);
+    s3_bucket_write_origin(out, &s3->link_bucket);
     sigv4_write_path(out, buf_text(&path));
     buf_add_char(out, '?');
     err = sigv4_presign(&keys,
                         &(struct sigv4_request){.method = "GET",
-                                                .host = s3->bucket.host,
+                                                .host = s3->link_bucket.host,
                                                 .path = buf_text(&path),
                                                 .query = &query,
                                                 .query_count = file_name != NULL,
@@ -819,6 +829,7 @@ static int copy_setup(struct s3 *s3, const struct s3_setup *setup, struct buf *w
 {
     s3->setup = *setup;
     s3->bucket = *setup->bucket;
+    s3->link_bucket = setup->link_bucket ? *setup->link_bucket : *setup->bucket;
     if (copy(s3->access_key, sizeof(s3->access_key), setup->access_key) &&
         copy(s3->secret_key, sizeof(s3->secret_key), setup->secret_key) &&
         copy(s3->session_token, sizeof(s3->session_token), setup->session_token))

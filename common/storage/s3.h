@@ -3,7 +3,8 @@
  *     <prefix>20261207/<id>      a picture; its record is in Content-Type and x-amz-meta-sha256, -pixels, -owner
  *
  * A picture is spooled to a file first. So its length and SHA-256 are known when it is sent: every server gets a plain body with
- * Content-Length and a signed digest, and a put that is refused can be repeated. A put takes about 160 KiB of memory, a get 64 KiB.
+ * Content-Length and a signed digest, and a put that is refused can be repeated. A put takes about 160 KiB of memory, a get 64 KiB; at most 64
+ * gets are in flight.
  *
  * Requests are made by a web client, which belongs to the caller and should serve nothing else. They go to the configured endpoint, whatever
  * its address is.
@@ -27,6 +28,7 @@ struct s3_setup {
     struct disk *disk;                   /* borrowed */
     struct web *web;                     /* borrowed; destroy it after the storage's calls have ended */
     const struct s3_bucket *bucket;      /* copied */
+    const struct s3_bucket *link_bucket; /* the same as clients reach it, for links; copied; NULL: `bucket` */
     const char *access_key, *secret_key; /* copied */
     const char *session_token;           /* copied; "" : none */
     const char *spool_path;              /* a directory for pictures on their way; created if it is missing */

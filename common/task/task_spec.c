@@ -291,6 +291,14 @@ static int spec_read_events(const struct field *field, const json_t *value, stru
 }
 
 /* The length of a data: URL is limited only by the gateway's limit for request bodies. */
+bool task_url_is_upload(const char *url)
+{
+    size_t prefix = sizeof(TASK_UPLOAD_PREFIX) - 1, digits = SHA256_HEX_SIZE - 1;
+
+    return !strncmp(url, TASK_UPLOAD_PREFIX, prefix) && strlen(url) == prefix + digits &&
+           strspn(url + prefix, "0123456789abcdef") == digits;
+}
+
 static int spec_read_url(const json_t *value, char **out)
 {
     static const char data[] = "data:";

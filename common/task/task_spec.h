@@ -8,9 +8,12 @@
  *
  *     common/task/task_spec.*         the member, task_spec_deinit, to_json (in the order of names), the table `fields`
  *     gateway/request/validate.c      its row in `fields`; a limit over several fields goes into `read_object`
- *     worker/ark/request.c            what ARK gets for it; worker/ark/model.* if not every model supports it
- *     simulator/validate.c            if ARK's field is new: the simulator refuses fields that it does not know
- *     docs/openapi.json, docs/api.md, docs/api.zh-CN.md, README*.md
+ *     common/models/plan.*            the resolved value; plan_text.c stores it in the plan; request_defaults.h if it has a default
+ *     common/models/plan_check.c      if only some models support it; model.h, models.json, catalogue*.c for the row of a model
+ *     worker/ark/request.c            ARK's field
+ *     gateway/api/openai/fields.c     if ARK's own request body may contain it
+ *     simulator/{validate,models}.c   if ARK's field is new: the simulator refuses unknown fields
+ *     docs/openapi.json, docs/api.md, docs/api.zh-CN.md, README*.md, docs/models.md
  *     cli/arkctl_lib/cli.py, watch.py and docs/arkctl.md; gateway/pages/playground*
  *     tests/fuzz/corpus/{task_spec,validate}, tests/fuzz/dict
  *
@@ -62,6 +65,10 @@ enum task_background { TASK_BACKGROUND_UNSET, TASK_OPAQUE, TASK_TRANSPARENT };
 
 /* The words of one such field, in the order of its enum, and a NULL. */
 extern const char *const task_format_words[], *const task_optimize_words[], *const task_background_words[];
+
+/* The name of an upload in `urls`: "upload:" and the SHA-256 of its bytes, in lower-case hex digits. */
+#define TASK_UPLOAD_PREFIX "upload:"
+bool task_url_is_upload(const char *url);
 
 /* A JSON number from 1 to 10 with at most two decimals. ERR_RANGE: `value` is something else; it may be NULL. */
 int task_guidance_read(const struct json_t *value, int *out) MUST_CHECK;

@@ -112,6 +112,8 @@ static size_t outgoing_on_read(char *out, size_t one, size_t room, void *arg)
     if (outgoing->sent == outgoing->len) {
         free(outgoing->body);
         outgoing->body = NULL;
+        if (len && outgoing->on_whole)
+            outgoing->on_whole(outgoing);
     }
     return len;
 }
@@ -151,6 +153,11 @@ int outgoing_prepare(struct outgoing *outgoing, CURL *easy, const struct outgoin
         return set_method(easy, setup) ? 0 : ERR_NO_MEMORY;
     set_body(outgoing, easy, setup);
     return 0;
+}
+
+bool outgoing_is_unread(const struct outgoing *outgoing)
+{
+    return outgoing->len > SMALL_BODY_MAX && outgoing->sent < outgoing->len;
 }
 
 void outgoing_deinit(struct outgoing *outgoing)

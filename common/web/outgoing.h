@@ -20,7 +20,8 @@
 struct outgoing {
     struct curl_slist *headers;
     char *body;
-    size_t len, sent; /* `sent` counts the bytes of a body that libcurl reads in pieces */
+    size_t len, sent;                            /* `sent` counts the bytes of a body that libcurl reads in pieces */
+    void (*on_whole)(struct outgoing *outgoing); /* it has read all of them; may be NULL */
 };
 
 /* All pointers are borrowed; the body for as long as the handle runs. */
@@ -40,6 +41,9 @@ bool outgoing_is_allowed(const char *url); /* https:// or http:// */
 
 /* `easy` is new or reset. ERR_NO_MEMORY: the handle must not be used. */
 int outgoing_prepare(struct outgoing *outgoing, CURL *easy, const struct outgoing_setup *setup) MUST_CHECK;
+
+/* libcurl has not read the whole body yet, so it cannot have sent it. Known only for large bodies, which it reads in pieces. */
+bool outgoing_is_unread(const struct outgoing *outgoing);
 void outgoing_deinit(struct outgoing *outgoing);
 
 #endif

@@ -13,6 +13,7 @@
 
 #include "common/base/clock.h"
 #include "common/base/loop.h"
+#include "common/base/macros.h"
 #include "common/base/public_address.h"
 #include "common/web/curl_loop.h"
 #include "common/web/handle_pool.h"
@@ -36,6 +37,7 @@ struct web {
     struct event *turn;
     struct call_list starting, running, cancelled;
     TAILQ_HEAD(resuming, web_call) resuming; /* running calls that libcurl is to be told about */
+    TAILQ_HEAD(sent, web_call) sent;         /* running calls whose on_sent is due */
     size_t count;                            /* calls that are starting or running */
 };
 
@@ -51,13 +53,16 @@ struct web_call {
     size_t received, answer_max;
     struct web_events events;
     struct web_upload upload;
+    void (*on_sent)(void *arg);
     bool refused_address;
 
     TAILQ_ENTRY(web_call) resume_link;
     bool is_resuming; /* in that list */
-    bool is_paused;   /* by web_pause */
-    bool is_stalled;  /* libcurl was told to wait, in either direction */
-    const char *why;  /* our error text; NULL: use libcurl's */
+    TAILQ_ENTRY(web_call) sent_link;
+    bool is_sent;    /* in that list */
+    bool is_paused;  /* by web_pause */
+    bool is_stalled; /* libcurl was told to wait, in either direction */
+    const char *why; /* our error text; NULL: use libcurl's */
 
     bool head_given;
     char content_type[96], retry_after[128], request_id[96], transfer_encoding[32];
@@ -103,7 +108,9 @@ static void detach(struct web_call *call)
     event_del(&call->timer);
     if (call->is_resuming)
         TAILQ_REMOVE(&call->web->resuming, call, resume_link);
-    call->is_resuming = false;
+    if (call->is_sent)
+        TAILQ_REMOVE(&call->web->sent, call, sent_link);
+    call->is_resuming = call->is_sent = false;
     curl_loop_remove(call->web->curl, call->easy);
 }
 
@@ -113,14 +120,19 @@ static bool is_answered(const struct web_call *call, CURLcode code)
     return code == CURLE_OK && call->head_given;
 }
 
-static enum web_end web_end_of(const struct web_call *call, CURLcode code)
+enum web_end web_progress(const struct web_call *call)
 {
     long sent = 0;
 
-    if (is_answered(call, code))
-        return WEB_ANSWERED;
     (void)curl_easy_getinfo(call->easy, CURLINFO_REQUEST_SIZE, &sent);
-    return sent > 0 ? WEB_BROKEN : WEB_NOT_SENT;
+    if (!sent)
+        return WEB_NOT_SENT;
+    return outgoing_is_unread(&call->outgoing) ? WEB_PARTLY_SENT : WEB_BROKEN;
+}
+
+static enum web_end web_end_of(const struct web_call *call, CURLcode code)
+{
+    return is_answered(call, code) ? WEB_ANSWERED : web_progress(call);
 }
 
 /* libcurl has tried all addresses of the host. */
@@ -195,6 +207,26 @@ static void drop_cancelled(struct web *web)
     }
 }
 
+/* Inside of libcurl the caller must not be called. */
+static void outgoing_on_whole(struct outgoing *outgoing)
+{
+    struct web_call *call = container_of(outgoing, struct web_call, outgoing);
+
+    if (call->state != CALL_RUNNING || !call->on_sent)
+        return;
+    call->is_sent = true;
+    TAILQ_INSERT_TAIL(&call->web->sent, call, sent_link);
+    event_active(call->web->turn, 0, 0);
+}
+
+static void report_sent(struct web_call *call)
+{
+    TAILQ_REMOVE(&call->web->sent, call, sent_link);
+    call->is_sent = false;
+    if (call->state == CALL_RUNNING)
+        call->on_sent(call->events.arg);
+}
+
 static void web_on_turn(evutil_socket_t fd, short what, void *arg)
 {
     struct web *web = arg;
@@ -203,6 +235,8 @@ static void web_on_turn(evutil_socket_t fd, short what, void *arg)
     (void)fd;
     (void)what;
     drop_cancelled(web);
+    while ((call = TAILQ_FIRST(&web->sent)))
+        report_sent(call); /* NOLINT(clang-analyzer-unix.Malloc): the call leaves the list first */
     while ((call = TAILQ_FIRST(&web->resuming)))
         resume_call(call); /* NOLINT(clang-analyzer-unix.Malloc): the call leaves the list first */
     while ((call = TAILQ_FIRST(&web->starting)))
@@ -491,6 +525,7 @@ static struct web_call *create_call(struct web *web, const struct web_request *r
     call->web = web;
     call->events = request->events;
     call->upload = request->upload;
+    call->on_sent = request->on_sent;
     call->answer_max = request->answer_max;
     call->started_ms = clock_monotonic_ms();
     evtimer_assign(&call->timer, loop_base(web->setup.loop), web_on_timer, call);
@@ -512,6 +547,7 @@ int web_start(struct web *web, const struct web_request *request, struct web_cal
     if (!call)
         return ERR_NO_MEMORY;
     call->outgoing.body = request->body;
+    call->outgoing.on_whole = outgoing_on_whole;
     TAILQ_INSERT_TAIL(&web->starting, call, link);
     web_start_timer(call, request->first_byte_ms);
     web->count++;
@@ -550,6 +586,7 @@ struct web *web_create(const struct web_setup *setup)
     TAILQ_INIT(&web->running);
     TAILQ_INIT(&web->cancelled);
     TAILQ_INIT(&web->resuming);
+    TAILQ_INIT(&web->sent);
     web->turn = event_new(loop_base(setup->loop), -1, 0, web_on_turn, web);
     web->curl = curl_loop_create(setup->loop, web_on_curl_done, web);
     web->handles = handle_pool_create(setup->ca_file);

@@ -48,9 +48,10 @@ struct web_head {
 };
 
 enum web_end {
-    WEB_NOT_SENT, /* name lookup, connection or TLS handshake failed: the server received no byte of the request */
-    WEB_BROKEN,   /* at least one byte was sent, and the answer is missing or incomplete */
-    WEB_ANSWERED, /* the answer is complete, whatever its status */
+    WEB_NOT_SENT,    /* name lookup, connection or TLS handshake failed: the server received no byte of the request */
+    WEB_PARTLY_SENT, /* the connection broke before a large body of a POST was sent whole: the server cannot act on it */
+    WEB_BROKEN,      /* at least one byte was sent, and the answer is missing or incomplete */
+    WEB_ANSWERED,    /* the answer is complete, whatever its status */
 };
 
 struct web_outcome {
@@ -87,12 +88,14 @@ struct web_request {
     char *body;                 /* malloc'ed; owned by the client after web_start has succeeded */
     size_t body_len;
     struct web_upload upload; /* of a PUT */
-    bool public_only;         /* connect only to addresses of the public internet (common/base/public_address.h) */
-    bool is_raw;              /* do not decode a compressed answer */
-    size_t buffer;            /* of libcurl, for each direction; 0: small ones. 16 KiB to 512 KiB */
-    int64_t first_byte_ms;    /* from web_start to the first byte of the answer */
-    int64_t total_ms;         /* from web_start to the last byte */
-    size_t answer_max;        /* of the decoded body; a longer answer ends with WEB_BROKEN */
+    /* May be NULL. libcurl has taken the whole body of a POST above 64 KiB, which is freed now. At most once; with the events' arg. */
+    void (*on_sent)(void *arg);
+    bool public_only;      /* connect only to addresses of the public internet (common/base/public_address.h) */
+    bool is_raw;           /* do not decode a compressed answer */
+    size_t buffer;         /* of libcurl, for each direction; 0: small ones. 16 KiB to 512 KiB */
+    int64_t first_byte_ms; /* from web_start to the first byte of the answer */
+    int64_t total_ms;      /* from web_start to the last byte */
+    size_t answer_max;     /* of the decoded body; a longer answer ends with WEB_BROKEN */
     struct web_events events;
 };
 
@@ -104,6 +107,9 @@ int web_start(struct web *web, const struct web_request *request, struct web_cal
 
 /* No callback follows. The connection is closed on the next turn of the loop. */
 void web_cancel(struct web_call *call);
+
+/* How the call would end now if its connection broke: WEB_NOT_SENT, WEB_PARTLY_SENT or WEB_BROKEN. */
+enum web_end web_progress(const struct web_call *call);
 
 /* Everything of interest has arrived: if the answer does not end within this time, it counts as complete, and on_done follows. Call it
  * after on_head. Calls after the first one have no effect. */

@@ -2,11 +2,11 @@
 //
 //   for await (const { event, data } of generate({ urls: [...], task_id: "t1" })) { ... }
 //
-// EventSource cannot POST, so the first request is a fetch(); when the connection is cut, the stream is taken up
-// again where it stood, by GET with Last-Event-ID. After TRIES connections in a row without an event it gives up and throws.
+// EventSource cannot POST, so the first request is a fetch(). When the connection is lost, the stream is resumed after the last event,
+// by GET with Last-Event-ID. After TRIES connections in a row without an event, an error is thrown.
 //
-// A gateway with keys wants one: { key: '...' }. Whoever opens the page can read it there, so give a page for the public none of
-// its own: let your server add the header.
+// If the gateway has API keys, pass one: { key: '...' }. Every visitor can read a key in a page. For a public page, let your server add
+// the header instead.
 
 const BASE = '/api/v1/faceflip';
 const TRIES = 30;
@@ -65,8 +65,8 @@ async function problem(response) {
   return Object.assign(new Error(body.detail || response.statusText), { status: response.status, problem: body });
 }
 
-// Server-Sent Events, as the standard has them: frames end at an empty line, a line is cut at its FIRST colon and
-// everything behind it (less one space) is the value. A chunk may end anywhere, even inside of a character.
+// Parses Server-Sent Events: a frame ends at an empty line. A line is split at its first colon, and the value is the text
+// after it, without one leading space. A chunk may end anywhere, also inside of a character.
 async function* frames(body) {
   const reader = body.pipeThrough(new TextDecoderStream()).getReader();
   let rest = '';

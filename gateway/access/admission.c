@@ -24,7 +24,7 @@
 #define ADMIN_PATH   "/admin/"
 #define METRICS_PATH "/metrics"
 
-enum { HEADER_MAX = 256, SECOND_MS = 1000 };
+enum { HEADER_MAX = 256, SECOND_MS = 1000, MINUTE_S = 60 };
 
 struct client *admission_client(const struct http_exchange *exchange)
 {
@@ -125,6 +125,42 @@ static void add_limit_state(struct http_exchange *exchange, const char *name, in
     buf_deinit(&value);
 }
 
+/* "250ms", "9s", "1m30s" */
+static void add_duration(struct buf *out, int64_t ms)
+{
+    int64_t seconds = (ms + SECOND_MS - 1) / SECOND_MS;
+
+    if (ms < SECOND_MS)
+        buf_addf(out, "%" PRId64 "ms", ms);
+    else if (seconds < MINUTE_S)
+        buf_addf(out, "%" PRId64 "s", seconds);
+    else
+        buf_addf(out, "%" PRId64 "m%" PRId64 "s", seconds / MINUTE_S, seconds % MINUTE_S);
+}
+
+static void add_number_header(struct http_exchange *exchange, const char *name, int64_t value)
+{
+    char text[DECIMAL_SIZE];
+
+    (void)decimal_write(text, value);
+    http_add_header(exchange, name, text);
+}
+
+/* The same in the headers of OpenAI's API. */
+static void add_openai_limit(struct http_exchange *exchange, int64_t left, int64_t reset_ms)
+{
+    struct buf reset;
+
+    buf_init(&reset, HEADER_MAX);
+    add_duration(&reset, reset_ms);
+    add_number_header(exchange, "x-ratelimit-limit-requests",
+                      client_limit(admission_client(exchange), CLIENT_REQUESTS));
+    add_number_header(exchange, "x-ratelimit-remaining-requests", left);
+    if (!buf_error(&reset))
+        http_add_header(exchange, "x-ratelimit-reset-requests", buf_text(&reset));
+    buf_deinit(&reset);
+}
+
 void admission_add_image_limit(struct http_exchange *exchange, int64_t left, int64_t reset_ms)
 {
     add_limit_state(exchange, "images", left, reset_ms);
@@ -139,12 +175,18 @@ static bool is_below(struct http_text path, const char *base)
     return path.len >= len && memcmp(path.data, base, len) == 0 && (path.len == len || path.data[len] == '/');
 }
 
-static bool needs_client(const struct admission *admission, struct http_text path)
+static bool is_below_any(struct http_text path, const char *const *bases)
 {
-    for (const char *const *base = admission->paths; *base; base++)
-        if (is_below(path, *base))
+    for (; *bases; bases++)
+        if (is_below(path, *bases))
             return true;
     return false;
+}
+
+static bool needs_client(const struct admission *admission, const struct http_request *request)
+{
+    return is_below_any(request->path, admission->paths) ||
+           (request->method == HTTP_DELETE && is_below_any(request->path, admission->delete_paths));
 }
 
 /* NULL: no valid key. */
@@ -157,17 +199,19 @@ static struct client *identify(const struct admission *admission, const struct h
 
 /* -- the request rate */
 
-static void admission_on_limit(struct http_exchange *exchange, const redisReply *reply, void *unused)
+static void admission_on_limit(struct http_exchange *exchange, const redisReply *reply, void *arg)
 {
+    const struct admission *admission = arg;
     bool allowed = strcmp(script_answer(reply), "OK") == 0;
     int64_t left, reset_ms;
 
-    (void)unused;
     if (script_int(reply, 1, &left) || script_int(reply, 2, &reset_ms)) {
         respond_problem(exchange, PROBLEM_STORE_UNAVAILABLE, NULL);
         return;
     }
     add_limit_state(exchange, "requests", left, reset_ms);
+    if (is_below(http_exchange_request(exchange)->path, admission->openai_path))
+        add_openai_limit(exchange, left, reset_ms);
     if (allowed) {
         http_exchange_resume(exchange);
         return;
@@ -177,7 +221,7 @@ static void admission_on_limit(struct http_exchange *exchange, const redisReply 
     respond_problem_after(exchange, PROBLEM_RATE_LIMITED, reset_ms);
 }
 
-static void check_rate(const struct admission *admission, struct http_exchange *exchange, int64_t per_minute)
+static void check_rate(struct admission *admission, struct http_exchange *exchange, int64_t per_minute)
 {
     char prefix[KEYS_CLIENT_SIZE], number[DECIMAL_SIZE];
 
@@ -186,16 +230,21 @@ static void check_rate(const struct admission *admission, struct http_exchange *
     http_exchange_hold(exchange);
     redis_query_send(admission->commands, exchange,
                      &(struct redis_query){
-                         .script = SCRIPT_LIMIT, .prefix = prefix, .args = {number}, .answer = admission_on_limit});
+                         .script = SCRIPT_LIMIT,
+                         .prefix = prefix,
+                         .args = {number},
+                         .answer = admission_on_limit,
+                         .arg = admission,
+                     });
 }
 
-void admission_check(const struct admission *admission, struct http_exchange *exchange)
+void admission_check(struct admission *admission, struct http_exchange *exchange)
 {
     const struct http_request *request = http_exchange_request(exchange);
     struct client *client;
     int64_t per_minute;
 
-    if (request->method == HTTP_OPTIONS || !needs_client(admission, request->path))
+    if (request->method == HTTP_OPTIONS || !needs_client(admission, request))
         return;
     client = identify(admission, request);
     if (!client) {

@@ -18,6 +18,12 @@
  *     RateLimit-Policy: "requests";q=600;w=60, "images";q=200;w=86400
  *     RateLimit: "requests";r=599;t=1
  *
+ * Clients of OpenAI's API read the requests per minute from other headers. Below openai_path they are sent too:
+ *
+ *     x-ratelimit-limit-requests: 600
+ *     x-ratelimit-remaining-requests: 599
+ *     x-ratelimit-reset-requests: 100ms
+ *
  * Threads: loop thread only.   Units: ms.
  */
 #ifndef ARKRELAY_GATEWAY_ACCESS_ADMISSION_H
@@ -33,14 +39,16 @@ struct redis;
 
 /* All borrowed except `keys`, whose reference belongs to the owner of this struct. */
 struct admission {
-    const char *const *paths; /* "/api/v1/faceflip" and all below; NULL-terminated */
+    const char *const *paths;        /* "/api/v1/faceflip" and all below; NULL-terminated */
+    const char *const *delete_paths; /* likewise, but only DELETE; reading them needs no key */
+    const char *openai_path;         /* the one of `paths` that has OpenAI's headers too */
     struct redis *commands;
     struct keyring *keyring;
     struct keyset *keys; /* as of the last reload; NULL: no keys file */
 };
 
 /* Answers requests that are refused, holds those that wait for LIMIT, and does nothing for all others. */
-void admission_check(const struct admission *admission, struct http_exchange *exchange);
+void admission_check(struct admission *admission, struct http_exchange *exchange);
 
 /* Answers the requests of operators that are refused. admin_key is "" if none is configured. */
 void admission_check_operator(const char *admin_key, struct http_exchange *exchange);

@@ -89,8 +89,10 @@ static bool add_origin(const struct cors *cors, struct http_exchange *exchange, 
 
 static void add_exposed(struct http_exchange *exchange)
 {
-    http_add_header(exchange, "Access-Control-Expose-Headers",
-                    "Location, RateLimit, RateLimit-Policy, Retry-After, X-Request-Id");
+    http_add_header(
+        exchange, "Access-Control-Expose-Headers",
+        "Arkrelay-Ignored, Arkrelay-Tasks, Location, RateLimit, RateLimit-Policy, Retry-After, X-Request-Id, "
+        "x-ratelimit-limit-requests, x-ratelimit-remaining-requests, x-ratelimit-reset-requests");
 }
 
 void cors_apply(const struct cors *cors, struct http_exchange *exchange)

@@ -25,11 +25,19 @@ struct openai_aliases;
 struct orders;
 struct redis;
 struct storage;
+struct storage_check;
 struct request_defaults;
 struct streams;
 struct submitter;
+struct uploads;
 
 #define API_BASE "/api/v1/faceflip"
+
+/* Bytes of the body of an upload: the image, and the framing of a form. */
+enum { API_UPLOAD_BODY_MAX = (30 << 20) + (64 << 10) };
+
+/* Bytes of the body of a form with several images. More than 45 MB of images are more than ARK takes with one request. */
+enum { API_EDIT_BODY_MAX = (45 << 20) + (1 << 20) };
 
 /* Pointers are borrowed. */
 struct api_context {
@@ -39,7 +47,9 @@ struct api_context {
     struct submitter *submitter;
     struct streams *streams;
     struct storage *storage; /* of pictures; NULL: they are not kept */
+    const struct storage_check *storage_check;
     struct orders *orders;
+    struct uploads *uploads;               /* NULL: the server takes no uploads */
     const struct gateway_metrics *metrics; /* of the whole process; NULL: nothing is counted */
 
     /* Connections to Redis, of all threads: how many are up, and how many there are. A client's connection may be accepted by any
@@ -54,6 +64,7 @@ struct api_context {
     int max_paid_calls_limit; /* the most that a request may set */
     const struct request_defaults *defaults;
     bool data_urls; /* accept data: URLs */
+    bool task_list; /* new tasks enter the list of their client's tasks */
     int webhooks;   /* enum validate_webhooks */
     int64_t queue_ttl_ms;
     const struct openai_aliases *aliases; /* names of models */

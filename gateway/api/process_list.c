@@ -14,7 +14,8 @@ enum {
     AT_FIELDS = 1, /* of a row: element 0 is the name */
     DIGITS_MAX = 15,
     TEXT_MAX = 256,
-    LIST_MAX = 1024, /* bytes */
+    IDENTITY_MAX = 640, /* of a storage */
+    LIST_MAX = 1024,    /* bytes */
 };
 
 static void add_short_text(struct buf *out, const char *name, const char *text, size_t len)
@@ -22,6 +23,12 @@ static void add_short_text(struct buf *out, const char *name, const char *text, 
     if (len > TEXT_MAX)
         return;
     buf_add_text_member(out, name, text, len);
+}
+
+static void add_identity(struct buf *out, const char *name, const char *text, size_t len)
+{
+    if (len <= IDENTITY_MAX)
+        buf_add_text_member(out, name, text, len);
 }
 
 /* A JSON integer that every JSON parser represents exactly: at most 15 digits, no leading zero. */
@@ -79,6 +86,7 @@ static const struct {
     {"pid",               add_integer   },
     {"started_at",        add_timestamp },
     {"draining",          add_boolean   },
+    {"catalogue",         add_short_text},
     {"threads",           add_integer   },
     {"streams",           add_integer   },
     {"connections",       add_integer   },
@@ -89,8 +97,10 @@ static const struct {
     {"unknown",           add_integer   },
     {"ark_ms",            add_list      },
     {"keeps_pictures",    add_boolean   },
-    {"storage",           add_short_text},
+    {"storage",           add_identity  },
     {"storage_trouble",   add_short_text},
+    {"copy_trouble",      add_short_text},
+    {"copies_given_up",   add_integer   },
     {"copies_waiting",    add_integer   },
     {"webhook_key",       add_short_text},
 };
@@ -125,21 +135,21 @@ void process_list_write(struct buf *out, const redisReply *reply)
     buf_add_char(out, ']');
 }
 
-static bool has_role(const redisReply *row, const char *role)
+static bool field_is(const redisReply *row, const char *name, const char *value)
 {
-    size_t at = script_field(row, AT_FIELDS, "role");
+    size_t at = script_field(row, AT_FIELDS, name);
     const char *text = at ? script_text(row, at, NULL) : NULL;
 
-    return text && strcmp(text, role) == 0;
+    return text && strcmp(text, value) == 0;
 }
 
-size_t process_list_count(const redisReply *reply, const char *role)
+size_t process_list_count_workers(const redisReply *reply)
 {
     const redisReply *row;
     size_t count = 0;
 
     for (size_t i = AT_ROWS; (row = script_array(reply, i)); i++)
-        if (has_role(row, role))
+        if (field_is(row, "role", "worker") && !field_is(row, "slots", "0"))
             count++;
     return count;
 }

@@ -11,7 +11,9 @@ struct buf;
 
 #define PROCESSES_PREFIX KEYS_PROCESSES
 
-void process_list_write(struct buf *out, const redisReply *reply);    /* a JSON array */
-size_t process_list_count(const redisReply *reply, const char *role); /* processes with a role, such as "worker" */
+void process_list_write(struct buf *out, const redisReply *reply); /* a JSON array */
+
+/* Workers that take tasks: those of the role outbox alone have no slots. */
+size_t process_list_count_workers(const redisReply *reply);
 
 #endif

@@ -49,22 +49,29 @@ static struct plan_webhook plan_webhook_of(const struct task_spec *spec, const s
                                  .generation = webhook->generation};
 }
 
-/* NULL: out of memory. */
-static char *write_plan(const struct api_context *context, struct client *client, const struct validated *valid)
+static void add_duty(struct submission *submission, const char *letter)
+{
+    (void)strncat(submission->owes, letter, sizeof(submission->owes) - 1 - strlen(submission->owes));
+}
+
+/* ERR_NO_MEMORY. */
+static int set_plan(struct submission *submission, const struct api_context *context, struct client *client,
+                    const struct validated *valid)
 {
     struct client_webhook webhook;
     struct plan plan = valid->plan;
     struct buf text;
-    char *taken;
 
     client_get_webhook(client, &webhook);
     if (context->webhooks != WEBHOOKS_OFF)
         plan.webhook = plan_webhook_of(&valid->spec, &webhook);
+    if (plan.webhook.url)
+        add_duty(submission, OWES_WEBHOOK);
     buf_init(&text, PLAN_TEXT_MAX);
     plan_write(&text, &plan);
-    taken = buf_take(&text);
+    submission->plan = buf_take(&text);
     buf_deinit(&text);
-    return taken;
+    return submission->plan ? 0 : ERR_NO_MEMORY;
 }
 
 struct submission *submission_make(const struct api_context *context, struct http_exchange *exchange,
@@ -76,12 +83,14 @@ struct submission *submission_make(const struct api_context *context, struct htt
     struct submission *submission = calloc(1, sizeof(*submission));
 
     if (!submission || task_spec_write(&valid->spec, &submission->request) ||
-        task_spec_hash(submission->hash, submission->request) ||
-        !(submission->plan = write_plan(context, client, valid)))
+        task_spec_hash(submission->hash, submission->request) || set_plan(submission, context, client, valid))
         return submission_destroy(submission);
+    submission_set_inputs(submission, &valid->spec);
     task_full_id(submission->full_id, client->name, valid->task_id);
     trace_read(submission->trace, trace.data, trace.len);
     (void)strncat(submission->request_id, request_id, sizeof(submission->request_id) - 1);
+    if (context->task_list)
+        add_duty(submission, OWES_LIST);
     submission->on_disconnect = valid->on_disconnect;
     submission->max_paid_calls = valid->spec.max_paid_calls ? valid->spec.max_paid_calls : context->max_paid_calls;
     submission->client_queued_max = client_limit(client, CLIENT_QUEUED);

@@ -34,6 +34,9 @@ static const int code_numbers[ARRAY_LENGTH(codes)] = {200, 201, 202, 204, 206, 3
                                                       417, 422, 429, 431, 500, 501, 502, 503, 504, 505, 0};
 
 static const char *const sse_kinds[SSE_KIND_COUNT] = {"start", "process", "done", "error", "hint", "reset"};
+static const char *const openai_endpoints[OPENAI_ENDPOINT_COUNT] = {"generations", "edits"};
+static const char *const openai_outcomes[OPENAI_OUTCOME_COUNT] = {"done",    "partial", "failed", "invalid",
+                                                                  "refused", "cut",     "gone"};
 static const char *const depths[QUEUE_NUMBER_COUNT] = {"queued", "delayed", "running", "dead"};
 
 /* Counters in the hash `meta` that become METRIC_TASKS. */
@@ -65,6 +68,11 @@ static const struct metric rows[METRIC_GATEWAY_COUNT] = {
         .bounds = latency_bounds, .bound_count = LATENCY_BOUNDS,
         .help = "From taking an announced event from Redis's connection to offering its frame to the kernel for every stream "
                 "that watches, once per stream; events that are read from the log are not in it."},
+    [METRIC_OPENAI_REQUESTS] = {.name = "arkrelay_openai_requests", .type = METRIC_COUNTER,
+        .labels = {{"endpoint", openai_endpoints, OPENAI_ENDPOINT_COUNT}, {"outcome", openai_outcomes, OPENAI_OUTCOME_COUNT}},
+        .help = "Requests for images below /v1 that were admitted, by what became of them."},
+    [METRIC_OPENAI_REPEATS] = {.name = "arkrelay_openai_repeats", .type = METRIC_COUNTER,
+        .help = "Requests below /v1 that were recognised as the repetition of an earlier one."},
     [METRIC_QUEUE_DEPTH] = {.name = "arkrelay_queue_depth", .type = METRIC_GAUGE, .sparse = true,
         .labels = {{"state", depths, ARRAY_LENGTH(depths)}},
         .help = "Tasks by state, in Redis and so the same at every gateway; dead: failed and not expired."},
@@ -208,6 +216,11 @@ void gateway_metrics_count_response(const struct gateway_metrics *gateway_metric
 int64_t gateway_metrics_sum(const struct gateway_metrics *gateway_metrics, struct sample sample)
 {
     return metrics_sum((const struct metrics *const *)gateway_metrics->threads, gateway_metrics->count, sample);
+}
+
+const char *gateway_metrics_openai_outcome(enum openai_outcome outcome)
+{
+    return openai_outcomes[outcome];
 }
 
 /* -- one scrape */

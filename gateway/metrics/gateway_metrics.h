@@ -26,6 +26,8 @@ enum gateway_metric {
     METRIC_SSE_STREAMS,
     METRIC_SSE_EVENTS,
     METRIC_SSE_LATENCY,
+    METRIC_OPENAI_REQUESTS,
+    METRIC_OPENAI_REPEATS,
     METRIC_QUEUE_DEPTH,
     METRIC_QUEUE_OLDEST,
     METRIC_MEMORY_FULL,
@@ -49,6 +51,21 @@ enum gateway_metric {
 
 /* Label of METRIC_SSE_EVENTS: an event type, or a frame that is not an event of the log. */
 enum sse_kind { SSE_HINT = EVENT_TYPE_COUNT, SSE_RESET, SSE_KIND_COUNT };
+
+/* Labels of METRIC_OPENAI_REQUESTS: the endpoint, and what became of a request. */
+enum openai_endpoint { OPENAI_GENERATIONS, OPENAI_EDITS, OPENAI_ENDPOINT_COUNT };
+enum openai_outcome {
+    OPENAI_DONE,    /* all tasks have images */
+    OPENAI_PARTIAL, /* some of them */
+    OPENAI_FAILED,  /* none */
+    OPENAI_INVALID, /* the request is not valid */
+    OPENAI_REFUSED, /* a limit, a conflict, or Redis is away */
+    OPENAI_CUT,     /* the connection was ended after the head, for a failure or a drain */
+    OPENAI_GONE,    /* the client left */
+    OPENAI_OUTCOME_COUNT
+};
+
+const char *gateway_metrics_openai_outcome(enum openai_outcome outcome); /* "done" */
 
 /* `routes` is borrowed: the values of the label `route`. NULL: out of memory. */
 struct gateway_metrics *gateway_metrics_create(size_t threads, const struct http_route *routes, size_t route_count);

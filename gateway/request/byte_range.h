@@ -1,4 +1,4 @@
-/* byte_range - which part of a body a GET asks for (RFC 9110, sections 13 and 14)
+/* byte_range - the part of a body that a GET requests (RFC 9110, sections 13 and 14)
  *
  * Understands If-None-Match, If-Range with an ETag, and one range of bytes. Several ranges, other units and malformed headers get the whole
  * body, which the RFC allows.

@@ -64,6 +64,18 @@ bool media_is_json(const char *content_type, size_t len)
     return true;
 }
 
+bool media_is_image(const char *content_type, size_t len)
+{
+    static const char image[] = "image/";
+    struct span rest = {content_type, len}, type;
+
+    if (!content_type)
+        return false;
+    type = cut_span(&rest, ';');
+    return is(type, "application/octet-stream") ||
+           (type.len >= sizeof(image) && !strncasecmp(type.data, image, sizeof(image) - 1));
+}
+
 static bool is_all_of(struct span text, const char *letters)
 {
     for (size_t i = 0; i < text.len; i++)
@@ -119,7 +131,7 @@ bool media_is_accepted(const char *accept, size_t len, const char *type, const c
 /* -- the head of a request with a JSON body */
 
 /* The list of codings may be split over several header lines (RFC 9110, section 5.3). */
-static bool is_encoded(const struct http_request *request)
+bool headers_have_encoding(const struct http_request *request)
 {
     for (size_t i = 0; i < request->header_count; i++)
         if (http_text_is_nocase(request->headers[i].name, "Content-Encoding") &&
@@ -136,7 +148,7 @@ enum problem headers_problem(const struct http_request *request)
         return PROBLEM_LENGTH_REQUIRED;
     if (!type.data || !media_is_json(type.data, type.len))
         return PROBLEM_CONTENT_TYPE;
-    if (is_encoded(request))
+    if (headers_have_encoding(request))
         return PROBLEM_CONTENT_ENCODING;
     return PROBLEM_COUNT;
 }

@@ -17,8 +17,14 @@
 /* application/json, without charset or with UTF-8. */
 bool media_is_json(const char *content_type, size_t len);
 
+/* A type of images, or application/octet-stream, with any parameters. content_type may be NULL. */
+bool media_is_image(const char *content_type, size_t len);
+
 /* Whether one Accept header accepts "type/subtype". The most specific range decides; q=0 excludes. */
 bool media_is_accepted(const char *accept, size_t len, const char *type, const char *subtype);
+
+/* The body is compressed, or encoded otherwise. */
+bool headers_have_encoding(const struct http_request *request);
 
 /* The first error in the head of a request with a JSON body: no length, another Content-Type, a Content-Encoding. PROBLEM_COUNT: none. */
 enum problem headers_problem(const struct http_request *request);

@@ -21,6 +21,7 @@ static const char *const texts[URL_FLAW_COUNT] = {
     [URL_NOT_PUBLIC] = "must have a host on the public internet",
     [URL_DATA_OFF] = "must be a link: this server does not accept data URLs",
     [URL_BAD_DATA] = "must be data:image/<type>;base64,<data>",
+    [URL_BAD_UPLOAD] = "must be upload: and the 64 hexadecimal digits of an upload's id, in lower case",
 };
 
 _Static_assert(TASK_URL_MAX == 2048, "the text above has this number");
@@ -159,6 +160,8 @@ enum url_flaw url_check(const char *url, size_t len, bool data_urls)
         return URL_EMPTY;
     if (strncmp(url, "data:", 5) == 0)
         return data_urls ? check_data((struct span){url + 5, len - 5}) : URL_DATA_OFF;
+    if (strncmp(url, TASK_UPLOAD_PREFIX, sizeof(TASK_UPLOAD_PREFIX) - 1) == 0)
+        return task_url_is_upload(url) ? URL_FINE : URL_BAD_UPLOAD;
     return check_link((struct span){url, len}, false);
 }
 

@@ -1,7 +1,7 @@
 /* url_check - is this URL of a reference image, or of a webhook, acceptable?
  *
  * http or https with a public host, and nothing that URL parsers interpret differently: no user name, spaces, control characters or
- * backslashes. Also `data:` URLs if they are enabled.
+ * backslashes. Also the ids of uploads, and `data:` URLs if they are enabled.
  *
  * Pure.
  */
@@ -25,6 +25,7 @@ enum url_flaw {
     URL_NOT_PUBLIC,
     URL_DATA_OFF,
     URL_BAD_DATA,
+    URL_BAD_UPLOAD,
     URL_FLAW_COUNT,
 };
 

@@ -103,7 +103,7 @@ static void read_task_id(struct reading *in, const json_t *value)
 }
 
 /* Idempotency-Key is an alternative to task_id. Both may be present if they are equal. */
-static void settle_id(struct reading *in)
+static void choose_task_id(struct reading *in)
 {
     const struct validate_rules *rules = in->rules;
     char *task_id = in->out->task_id;
@@ -444,7 +444,7 @@ static void read_object(struct reading *in, json_t *root)
     require_subject(in, root);
     if (values[FIELDS])
         complain_unknown_fields(in, root);
-    settle_id(in);
+    choose_task_id(in);
     require_receiver(in, json_object_get(root, "webhook"), json_object_get(root, "webhook_events"));
     if (spec->max_images && spec->url_count + (size_t)spec->max_images > TASK_IMAGES_MAX)
         validate_complain(in->errors, "/max_images", "urls and max_images together must be at most %d",

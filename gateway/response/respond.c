@@ -24,6 +24,7 @@ static const char *retry_after(enum problem problem)
         {PROBLEM_CLIENT_QUEUE_FULL,   "10"},
         {PROBLEM_QUEUE_PAUSED,        "30"},
         {PROBLEM_TOO_MANY_STREAMS,    "5" },
+        {PROBLEM_TOO_MANY_UPLOADS,    "5" },
     };
 
     for (size_t i = 0; i < ARRAY_LENGTH(rows); i++)

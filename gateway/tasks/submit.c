@@ -10,14 +10,18 @@
 #include "common/task/keys.h"
 #include "common/task/scripts.h"
 #include "gateway/tasks/event_log.h"
+#include "gateway/tasks/inputs.h"
 
 enum {
     DAY_MS = 24 * 60 * 60 * 1000,
     AT_DAY_LEFT = 1,    /* element of the reply IMAGES */
     AT_IMAGES_LEFT = 4, /* element of the reply NEW */
-    COMMON_ARGS = 9,    /* of SUBMIT_ORDER, before the tasks */
+    COMMON_ARGS = 10,   /* of SUBMIT_ORDER, before the tasks */
     TASK_ARGS = 4,      /* of each task */
 };
+
+#define REFUSAL_UNKNOWN "UNKNOWN_UPLOAD" /* answers of SUBMIT that we pass in */
+#define REFUSAL_LARGE   "INPUTS_TOO_LARGE"
 
 struct submit_call {
     LIST_ENTRY(submit_call) link;
@@ -31,22 +35,16 @@ struct submit_call {
     char trace[TRACE_SIZE];
     char request_id[REQUEST_ID_SIZE];
     enum on_disconnect on_disconnect;
+
+    /* Copies that wait for INPUTS; NULL without uploads. */
+    struct submission *waiting[SUBMIT_ORDER_MAX];
+    char *order_id;
 };
 
 struct submitter {
     struct submitter_config config;
     LIST_HEAD(submit_calls, submit_call) calls;
 };
-
-struct submission *submission_destroy(struct submission *submission)
-{
-    if (submission) {
-        free(submission->request);
-        free(submission->plan);
-    }
-    free(submission);
-    return NULL;
-}
 
 struct submitter *submitter_create(const struct submitter_config *config)
 {
@@ -59,6 +57,16 @@ struct submitter *submitter_create(const struct submitter_config *config)
     return submitter;
 }
 
+/* After its callback, or without one. */
+static void end_call(struct submit_call *call)
+{
+    LIST_REMOVE(call, link);
+    for (size_t i = 0; i < call->count; i++)
+        submission_destroy(call->waiting[i]);
+    free(call->order_id);
+    free(call);
+}
+
 struct submitter *submitter_destroy(struct submitter *submitter)
 {
     struct submit_call *call;
@@ -66,9 +74,8 @@ struct submitter *submitter_destroy(struct submitter *submitter)
     if (!submitter)
         return NULL;
     while ((call = LIST_FIRST(&submitter->calls))) {
-        LIST_REMOVE(call, link);
         script_cancel(call->run);
-        free(call);
+        end_call(call);
     }
     free(submitter);
     return NULL;
@@ -80,13 +87,15 @@ static enum submit_outcome outcome_of(const redisReply *reply)
         const char *word;
         enum submit_outcome outcome;
     } words[] = {
-        {"NEW",         SUBMIT_NEW        },
-        {"SAME",        SUBMIT_SAME       },
-        {"CONFLICT",    SUBMIT_CONFLICT   },
-        {"FULL",        SUBMIT_FULL       },
-        {"CLIENT_FULL", SUBMIT_CLIENT_FULL},
-        {"IMAGES",      SUBMIT_IMAGES     },
-        {"PAUSED",      SUBMIT_PAUSED     },
+        {"NEW",           SUBMIT_NEW             },
+        {"SAME",          SUBMIT_SAME            },
+        {"CONFLICT",      SUBMIT_CONFLICT        },
+        {"FULL",          SUBMIT_FULL            },
+        {"CLIENT_FULL",   SUBMIT_CLIENT_FULL     },
+        {"IMAGES",        SUBMIT_IMAGES          },
+        {"PAUSED",        SUBMIT_PAUSED          },
+        {REFUSAL_UNKNOWN, SUBMIT_UNKNOWN_UPLOAD  },
+        {REFUSAL_LARGE,   SUBMIT_INPUTS_TOO_LARGE},
     };
 
     for (size_t i = 0; i < ARRAY_LENGTH(words); i++)
@@ -108,6 +117,10 @@ enum problem submit_problem(enum submit_outcome outcome)
         return PROBLEM_IMAGES_PER_DAY;
     case SUBMIT_PAUSED:
         return PROBLEM_QUEUE_PAUSED;
+    case SUBMIT_UNKNOWN_UPLOAD:
+        return PROBLEM_UNKNOWN_UPLOAD;
+    case SUBMIT_INPUTS_TOO_LARGE:
+        return PROBLEM_INPUTS_TOO_LARGE;
     case SUBMIT_NEW:
     case SUBMIT_SAME:
     case SUBMIT_FAILED:
@@ -160,15 +173,16 @@ static void submit_on_reply(const redisReply *reply, int err, void *arg)
     struct submit_result result = read_result(err ? NULL : reply, &log);
 
     log_outcome(call, result.outcome, reply);
-    LIST_REMOVE(call, link);
     if (call->done)
         call->done(&result, call->arg);
     else if (result.outcome == SUBMIT_NEW)
         submitter->config.on_abandoned(call->full_id, call->on_disconnect, submitter->config.arg);
-    free(call);
+    end_call(call);
 }
 
-static int send_submit(struct submitter *submitter, const struct submission *submission, struct submit_call *call)
+/* refusal: see submit.lua; "": none. */
+static int send_submit(struct submitter *submitter, const struct submission *submission, const char *refusal,
+                       struct submit_call *call)
 {
     const struct submitter_config *limits = &submitter->config;
     char prefix[KEYS_PREFIX_SIZE], paid_calls[DECIMAL_SIZE], retention[DECIMAL_SIZE], limit[DECIMAL_SIZE],
@@ -186,13 +200,15 @@ static int send_submit(struct submitter *submitter, const struct submission *sub
         {images,       decimal_write(images,       submission->images)           },
         {images_limit, decimal_write(images_limit, submission->client_images_max)},
         SCRIPT_TEXT(submission->plan),
+        SCRIPT_TEXT(submission->owes),
+        SCRIPT_TEXT(refusal),
     };
+    size_t count = ARRAY_LENGTH(args) - (*refusal ? 0 : *submission->owes ? 1 : 2); /* most deployments have neither */
 
     keys_task_prefix(prefix, submission->full_id);
     return script_run(
         submitter->config.redis,
-        &(struct script_call){
-            .script = &scripts[SCRIPT_SUBMIT], .prefix = prefix, .args = args, .count = ARRAY_LENGTH(args)},
+        &(struct script_call){.script = &scripts[SCRIPT_SUBMIT], .prefix = prefix, .args = args, .count = count},
         submit_on_reply, call, &call->run);
 }
 
@@ -213,15 +229,93 @@ static struct submit_call *create_submit_call(struct submitter *submitter, const
     return call;
 }
 
+/* -- uploads: INPUTS first */
+
+static int send_order(const char *order_id, struct submission *const submissions[], struct submit_call *call);
+
+static void submit_refuse(struct submit_call *call, enum submit_outcome outcome)
+{
+    const struct submit_result result = {.outcome = outcome, .images_left = -1};
+
+    if (call->order_done)
+        call->order_done(&result, call->arg);
+    else if (call->done)
+        call->done(&result, call->arg);
+    end_call(call);
+}
+
+static void report_short_uploads(const struct submit_call *call, const redisReply *reply)
+{
+    const struct submitter_config *config = &call->submitter->config;
+    const struct submission *submission = call->waiting[0];
+    char client[TASK_CLIENT_MAX + 1] = "";
+
+    (void)strncat(client, call->full_id, strcspn(call->full_id, "."));
+    for (size_t i = 0; config->on_short_upload && i < submission->upload_count; i++) {
+        const char *name = inputs_short_name(reply, i);
+
+        if (name)
+            config->on_short_upload(client, submission->uploads[i], name, config->arg);
+    }
+}
+
+/* One task that exists is found also without its uploads. */
+static void submit_without_inputs(struct submit_call *call, enum inputs_outcome outcome)
+{
+    bool is_large = outcome == INPUTS_TOO_LARGE;
+
+    if (outcome == INPUTS_FAILED)
+        submit_refuse(call, SUBMIT_FAILED);
+    else if (call->order_id)
+        submit_refuse(call, is_large ? SUBMIT_INPUTS_TOO_LARGE : SUBMIT_UNKNOWN_UPLOAD);
+    else if (send_submit(call->submitter, call->waiting[0], is_large ? REFUSAL_LARGE : REFUSAL_UNKNOWN, call))
+        submit_refuse(call, SUBMIT_FAILED);
+}
+
+static void submit_on_inputs(const redisReply *reply, int err, void *arg)
+{
+    struct submit_call *call = arg;
+    enum inputs_outcome outcome = call->submitter->config.upload_life_ms ? INPUTS_FOUND : INPUTS_UNKNOWN;
+
+    call->run = NULL;
+    if (!call->done && !call->order_done) { /* cancelled before anything was submitted */
+        end_call(call);
+        return;
+    }
+    for (size_t i = 0; outcome == INPUTS_FOUND && i < call->count; i++)
+        outcome = err ? INPUTS_FAILED : inputs_apply(reply, call->waiting[i]);
+    if (outcome != INPUTS_FOUND) {
+        submit_without_inputs(call, outcome);
+        return;
+    }
+    report_short_uploads(call, reply);
+    err = call->order_id ? send_order(call->order_id, call->waiting, call)
+                         : send_submit(call->submitter, call->waiting[0], "", call);
+    if (err)
+        submit_refuse(call, SUBMIT_FAILED);
+}
+
+static bool keep_copy(struct submit_call *call, size_t i, const struct submission *submission)
+{
+    call->waiting[i] = submission_copy(submission);
+    return call->waiting[i];
+}
+
+static int ask_for_inputs(struct submit_call *call)
+{
+    const struct submitter_config *config = &call->submitter->config;
+
+    return inputs_ask(config->redis, call->waiting[0], config->upload_life_ms, submit_on_inputs, call, &call->run);
+}
+
 static int keep_call(struct submit_call *call, int err, struct submit_call **out)
 {
-    if (err) {
-        free(call);
-        return err;
-    }
     LIST_INSERT_HEAD(&call->submitter->calls, call, link);
-    *out = call;
-    return 0;
+    if (err)
+        end_call(call);
+    else
+        *out = call;
+    return err;
 }
 
 int submit_start(struct submitter *submitter, const struct submission *submission, submit_fn *done, void *arg,
@@ -232,7 +326,9 @@ int submit_start(struct submitter *submitter, const struct submission *submissio
     if (!call)
         return ERR_NO_MEMORY;
     call->done = done;
-    return keep_call(call, send_submit(submitter, submission, call), out);
+    if (!submission->upload_count)
+        return keep_call(call, send_submit(submitter, submission, "", call), out);
+    return keep_call(call, keep_copy(call, 0, submission) ? ask_for_inputs(call) : ERR_NO_MEMORY, out);
 }
 
 void submit_cancel(struct submit_call *call)
@@ -275,10 +371,9 @@ static void submit_order_on_reply(const redisReply *reply, int err, void *arg)
         for (size_t i = 0; i < call->count; i++)
             is_new = is_new || results[i].outcome == SUBMIT_NEW;
     log_outcome(call, is_new ? SUBMIT_NEW : results[0].outcome, reply);
-    LIST_REMOVE(call, link);
     if (call->order_done)
         call->order_done(results, call->arg);
-    free(call);
+    end_call(call);
 }
 
 static int send_order(const char *order_id, struct submission *const submissions[], struct submit_call *call)
@@ -297,6 +392,7 @@ static int send_order(const char *order_id, struct submission *const submissions
         SCRIPT_TEXT(first->trace),
         {images,       decimal_write(images,       first->images)           },
         {images_limit, decimal_write(images_limit, first->client_images_max)},
+        SCRIPT_TEXT(first->owes),
     };
 
     for (size_t i = 0; i < call->count; i++) {
@@ -320,10 +416,16 @@ int submit_order_start(struct submitter *submitter, const char *order_id, struct
                        size_t count, submit_order_fn *done, void *arg, struct submit_call **out)
 {
     struct submit_call *call = create_submit_call(submitter, submissions[0], arg);
+    bool ok = true;
 
     if (!call)
         return ERR_NO_MEMORY;
     call->order_done = done;
     call->count = count;
-    return keep_call(call, send_order(order_id, submissions, call), out);
+    if (!submissions[0]->upload_count)
+        return keep_call(call, send_order(order_id, submissions, call), out);
+    call->order_id = strdup(order_id);
+    for (size_t i = 0; ok && i < count; i++)
+        ok = keep_copy(call, i, submissions[i]);
+    return keep_call(call, ok && call->order_id ? ask_for_inputs(call) : ERR_NO_MEMORY, out);
 }

@@ -3,6 +3,9 @@
  * A SUBMIT that was sent may take effect even if the client has disconnected. So the call always runs to its end, and an accepted
  * task is always logged. If a new task was accepted for a client that is gone, on_abandoned is called.
  *
+ * A submission with uploads is sent after the script INPUTS has told the names of their objects. If it cannot be fulfilled, a task that
+ * exists is found nevertheless.
+ *
  * The tasks of one order of the OpenAI API are created together (script SUBMIT_ORDER).
  *
  * Ownership: the submitter copies what it needs; the caller keeps the submission.
@@ -15,32 +18,13 @@
 
 #include "common/base/err.h"
 #include "common/base/problem.h"
-#include "common/task/task.h"
-#include "common/task/task_spec.h"
-#include "gateway/request/headers.h"
 #include "gateway/request/on_disconnect.h"
+#include "gateway/tasks/submission.h"
 
 struct event_log;
 struct redis;
 struct submitter;
 struct submit_call;
-
-enum { REQUEST_ID_SIZE = 65 }; /* the HTTP server limits request ids to 64 bytes */
-
-struct submission {
-    char full_id[TASK_FULL_ID_SIZE];
-    char hash[TASK_HASH_SIZE];
-    char trace[TRACE_SIZE]; /* "": none */
-    char request_id[REQUEST_ID_SIZE];
-    int max_paid_calls;
-    enum on_disconnect on_disconnect; /* of this connection; not stored */
-    int64_t client_queued_max;        /* live tasks that the client may have */
-    int64_t images;                   /* images that this task may produce */
-    int64_t client_images_max;        /* images of the client per UTC day; 0: no limit */
-    char *request, *plan;             /* canonical JSON, see task_spec.h and plan_text.h */
-};
-
-struct submission *submission_destroy(struct submission *submission); /* accepts NULL; returns NULL */
 
 enum submit_outcome {
     SUBMIT_NEW,
@@ -50,7 +34,9 @@ enum submit_outcome {
     SUBMIT_CLIENT_FULL, /* the client has the maximum number of live tasks */
     SUBMIT_IMAGES,      /* the client has used its images of today */
     SUBMIT_PAUSED,
-    SUBMIT_FAILED, /* no usable reply from Redis; the task may exist */
+    SUBMIT_UNKNOWN_UPLOAD,   /* the task does not exist, and its uploads do not either */
+    SUBMIT_INPUTS_TOO_LARGE, /* the task does not exist, and its images are too large together */
+    SUBMIT_FAILED,           /* no usable reply from Redis; the task may exist */
 };
 
 enum problem submit_problem(enum submit_outcome outcome); /* for outcomes other than NEW and SAME */
@@ -66,6 +52,9 @@ typedef void submit_fn(const struct submit_result *result, void *arg);
 struct submitter_config {
     struct redis *redis; /* borrowed */
     int64_t queue_limit, queue_ttl_ms, retention_ms;
+    int64_t upload_life_ms; /* how long the uploads of a new task can be used; 0: there are no uploads */
+    /* The object of an upload that a task uses ends too early. May be NULL. */
+    void (*on_short_upload)(const char *client, const char *sha256, const char *name, void *arg);
     /* A new task was accepted after submit_cancel. */
     void (*on_abandoned)(const char *full_id, enum on_disconnect what, void *arg);
     void *arg;
@@ -79,7 +68,7 @@ int submit_start(struct submitter *submitter, const struct submission *submissio
 void submit_cancel(struct submit_call *call); /* accepts NULL; does not undo the SUBMIT */
 
 /* The tasks of an order, all accepted or none. Tasks of it that have failed without a charge run again, and are NEW. All submissions have
- * the same client, limits, images, trace and request id. on_abandoned is not called: its tasks continue.
+ * the same client, limits, images, uploads, trace and request id. on_abandoned is not called: its tasks continue.
  * Accepted: one result per task, all with a log. Refused: one result without a log. */
 enum { SUBMIT_ORDER_MAX = 10 };
 typedef void submit_order_fn(const struct submit_result *results, void *arg);

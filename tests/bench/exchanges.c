@@ -1,10 +1,10 @@
 /* Closed-loop clients: each begins its next task when its last one has ended, or at a fixed interval with its own offset. */
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "tests/bench/json_check.h"
 #include "tests/bench/run.h"
+#include "tests/bench/schedule.h"
 
 enum { HTTP_OK = 200, HTTP_ACCEPTED = 202, FAULTS_MAX = 10000 };
 
@@ -12,7 +12,7 @@ struct exchanges {
     struct run *run;
     uint64_t begun;
     size_t busy;
-    int64_t *due_ns;                /* when each client may begin its next task */
+    struct schedule schedule;
     bool idle;                      /* a client waits for its next turn */
     int64_t stop_ns, last_final_ns; /* stop: no task begins later; last_final: end of the last task */
 };
@@ -44,18 +44,6 @@ static void count(struct exchanges *exchanges, const struct client *client)
     histogram_add(&tally->took, client->final_ns - client->began_ns - exchanges->run->options->floor_ms * NS_PER_MS);
 }
 
-/* Clients that end at the same time would begin at the same time, in a crowd that grows with each round. So each client keeps its own
- * offset in the interval, unless its task took longer than the interval. */
-static void plan_next(struct exchanges *exchanges, const struct client *client)
-{
-    const struct run *run = exchanges->run;
-    int64_t *due_ns = &exchanges->due_ns[client - run->clients];
-
-    *due_ns += run->options->every_ms * NS_PER_MS;
-    if (*due_ns < run->poll.now_ns)
-        *due_ns = run->poll.now_ns;
-}
-
 static void begin_due_tasks(struct exchanges *exchanges)
 {
     struct run *run = exchanges->run;
@@ -63,7 +51,7 @@ static void begin_due_tasks(struct exchanges *exchanges)
     exchanges->idle = false;
     run->poll.wake_ns = 0;
     for (size_t i = 0; i < run->client_count && may_begin(exchanges); i++) {
-        int64_t due_ns = exchanges->due_ns[i];
+        int64_t due_ns = exchanges->schedule.due_ns[i];
 
         if (run->clients[i].opened)
             continue;
@@ -84,7 +72,7 @@ static void on_end(struct client *client, enum fault fault)
         count(exchanges, client);
     /* After a fault, retry on a later turn: client_begin fails synchronously, so a retry here could recurse without end. */
     if (!fault)
-        plan_next(exchanges, client);
+        schedule_next(&exchanges->schedule, (size_t)(client - exchanges->run->clients), exchanges->run->poll.now_ns);
     if (fault || exchanges->run->options->every_ms)
         exchanges->idle = true;
     else if (may_begin(exchanges))
@@ -153,6 +141,23 @@ static size_t write_call(const struct client *client, char out[CLIENT_REQUEST_MA
     return len > 0 && len < CLIENT_REQUEST_MAX ? (size_t)len : 0;
 }
 
+/* Each body is another one: equal requests could be repetitions. */
+static size_t write_openai(const struct client *client, char out[CLIENT_REQUEST_MAX])
+{
+    char task_id[CLIENT_ID_MAX], body[256];
+    int len, total;
+
+    client_task_id(client, task_id);
+    len = snprintf(body, sizeof(body),
+                   "{\"prompt\":\"a picture %s\",\"image\":\"https://example.com/1.jpg\",\"response_format\":\"url\"}",
+                   task_id);
+    total = snprintf(out, CLIENT_REQUEST_MAX,
+                     "POST /v1/images/generations HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\n"
+                     "Content-Length: %d\r\n\r\n%s",
+                     len, body);
+    return total > 0 && total < CLIENT_REQUEST_MAX ? (size_t)total : 0;
+}
+
 /* The request of a scenario, and its good answer. on_body NULL: an event stream. */
 static const struct {
     int status;
@@ -163,6 +168,7 @@ static const struct {
     [SCENARIO_TASKS] = {HTTP_OK,       false, write_generate, NULL       },
     [SCENARIO_SUBMIT] = {HTTP_ACCEPTED, true,  write_submit,   on_accepted},
     [SCENARIO_CALLS] = {HTTP_OK,       false, write_call,     on_pictures},
+    [SCENARIO_OPENAI] = {HTTP_OK,       false, write_openai,   on_pictures},
 };
 
 static void settle_unfinished(struct run *run)
@@ -173,37 +179,12 @@ static void settle_unfinished(struct run *run)
     }
 }
 
-static void report(const struct exchanges *exchanges)
-{
-    struct run *run = exchanges->run;
-    double seconds = (double)(exchanges->last_final_ns - run->began_ns) / 1e9;
-    double tasks = (double)run->tally.tasks;
-
-    buf_addf(&run->report, ",\"seconds\":%.3f,\"per_second\":%.1f", tasks > 0 ? seconds : 0.0,
-             tasks > 0 ? tasks / seconds : 0.0);
-    buf_add_text(&run->report, ",\"took\":");
-    histogram_write(&run->tally.took, &run->report);
-}
-
-static int plan_first(struct exchanges *exchanges)
-{
-    const struct run *run = exchanges->run;
-    int64_t every_ns = run->options->every_ms * NS_PER_MS;
-
-    exchanges->due_ns = calloc(run->client_count, sizeof(*exchanges->due_ns));
-    if (!exchanges->due_ns)
-        return ERR_NO_MEMORY;
-    for (size_t i = 0; i < run->client_count; i++)
-        exchanges->due_ns[i] = run->began_ns + (int64_t)i * every_ns / (int64_t)run->client_count;
-    return 0;
-}
-
 int exchanges_run(struct run *run)
 {
     int kind = run->options->scenario;
     struct exchanges exchanges = {.run = run, .stop_ns = run->began_ns + run->options->for_ms * NS_PER_MS};
 
-    if (plan_first(&exchanges))
+    if (schedule_init(&exchanges.schedule, run->client_count, run->options->every_ms * NS_PER_MS, run->began_ns))
         return ERR_NO_MEMORY;
 
     run->shared.status = kinds[kind].status;
@@ -222,7 +203,7 @@ int exchanges_run(struct run *run)
     poll_run(&run->poll, run->deadline_ns);
     settle_unfinished(run);
     processes_look(&run->processes, PROCESS_END);
-    report(&exchanges);
-    free(exchanges.due_ns);
+    run_report_times(run, exchanges.last_final_ns);
+    schedule_deinit(&exchanges.schedule);
     return 0;
 }

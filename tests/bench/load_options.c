@@ -12,7 +12,7 @@ enum { HOUR_MS = 3600000, MANY = 100000000 };
 /* clang-format off */
 static const struct option_row rows[] = {
     { "scenario", NULL, OPT_CHOICE, AT(scenario), "tasks", 0, 0,
-      "tasks: POST /generate/stream, read to the end; submit: POST /generate; calls: ARK calls to a simulator, without a gateway; streams: open streams, and events on them", "tasks|submit|calls|streams" },
+      "tasks: POST /generate/stream, read to the end; submit: POST /generate; calls: ARK calls to a simulator, without a gateway; openai: POST /v1/images/generations; streams: open streams, and events on them; hops: messages that processes pass on, for comparison", "tasks|submit|calls|openai|streams|hops" },
     { "target", NULL, OPT_STRING, AT(target), "127.0.0.1:8000", 3, 64, "address:port of the server", NULL },
     { "base", NULL, OPT_STRING, AT(base), "/api/v1/faceflip", 0, 64, "prefix of its paths", NULL },
     { "prefix", NULL, OPT_STRING, AT(prefix), "bench", 1, 32, "prefix of task ids; a dash and a number follow", NULL },
@@ -25,6 +25,8 @@ static const struct option_row rows[] = {
     { "for", NULL, OPT_MS, AT(for_ms), "5s", 100, HOUR_MS, "time in which tasks are begun, or events injected", NULL },
     { "floor", NULL, OPT_MS, AT(floor_ms), "0", 0, HOUR_MS, "minimum time of a task, subtracted from each measured time", NULL },
     { "every", NULL, OPT_MS, AT(every_ms), "0", 0, HOUR_MS, "interval in which each client begins one task, at its own offset; 0: as soon as its last one has ended", NULL },
+
+    { "hops", NULL, OPT_INT, AT(hops), "14", 2, 1000, "how often a message wakes a process", NULL },
 
     { "streams", NULL, OPT_INT, AT(streams), "100", 1, 20000, "streams to hold open", NULL },
     { "opening", NULL, OPT_INT, AT(opening), "128", 1, 20000, "how many of them are opened at the same time", NULL },

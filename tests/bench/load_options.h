@@ -7,7 +7,14 @@
 
 #include "common/config/options.h"
 
-enum load_scenario { SCENARIO_TASKS, SCENARIO_SUBMIT, SCENARIO_CALLS, SCENARIO_STREAMS };
+enum load_scenario {
+    SCENARIO_TASKS,
+    SCENARIO_SUBMIT,
+    SCENARIO_CALLS,
+    SCENARIO_OPENAI,
+    SCENARIO_STREAMS,
+    SCENARIO_HOPS
+};
 enum inject_way { INJECT_NOTHING, INJECT_EMIT, INJECT_APPEND, INJECT_HTTP };
 
 struct load_options {
@@ -18,6 +25,7 @@ struct load_options {
 
     int64_t clients, tasks, floor_ms, every_ms; /* tasks, submit, calls */
     int64_t for_ms;
+    int64_t hops;
 
     int64_t streams, opening; /* streams */
     bool claim, wait;

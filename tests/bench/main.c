@@ -36,6 +36,17 @@ size_t run_write_post(const struct client *client, const char *path, char out[CL
     return total > 0 && total < CLIENT_REQUEST_MAX ? (size_t)total : 0;
 }
 
+void run_report_times(struct run *run, int64_t last_ns)
+{
+    double seconds = (double)(last_ns - run->began_ns) / 1e9;
+    double tasks = (double)run->tally.tasks;
+
+    buf_addf(&run->report, ",\"seconds\":%.3f,\"per_second\":%.1f", tasks > 0 ? seconds : 0.0,
+             tasks > 0 ? tasks / seconds : 0.0);
+    buf_add_text(&run->report, ",\"took\":");
+    histogram_write(&run->tally.took, &run->report);
+}
+
 static int prepare(struct run *run)
 {
     const struct load_options *options = run->options;
@@ -70,7 +81,7 @@ static void finish(struct run *run)
 
 static bool print(struct run *run)
 {
-    static const char *const names[] = {"tasks", "submit", "calls", "streams"};
+    static const char *const names[] = {"tasks", "submit", "calls", "openai", "streams", "hops"};
     uint64_t work = run->options->scenario == SCENARIO_STREAMS ? run->tally.took.count : run->tally.tasks;
     struct buf out;
     bool good;
@@ -85,6 +96,18 @@ static bool print(struct run *run)
     good = !buf_error(&out) && !buf_error(&run->report) && fputs(buf_text(&out), stdout) >= 0;
     buf_deinit(&out);
     return good;
+}
+
+static int run_scenario(struct run *run)
+{
+    switch (run->options->scenario) {
+    case SCENARIO_STREAMS:
+        return streams_run(run);
+    case SCENARIO_HOPS:
+        return hops_run(run);
+    default:
+        return exchanges_run(run);
+    }
 }
 
 static int load(const struct load_options *options)
@@ -102,7 +125,7 @@ static int load(const struct load_options *options)
         run->began_ns = run->looked_ns = clock_ns();
         run->poll.now_ns = run->began_ns;
         run->deadline_ns = run->began_ns + options->deadline_ms * NS_PER_MS;
-        err = options->scenario == SCENARIO_STREAMS ? streams_run(run) : exchanges_run(run);
+        err = run_scenario(run);
         printed = print(run);
     } else {
         (void)fprintf(stderr, "sse_load: %s\n", err_text(err));

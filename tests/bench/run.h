@@ -31,9 +31,13 @@ void run_look(struct run *run);
 /* Writes a POST to this path with the body of one task. */
 size_t run_write_post(const struct client *client, const char *path, char out[CLIENT_REQUEST_MAX]);
 
+/* Adds to the report how long the tasks took. last_ns: the end of the last one. */
+void run_report_times(struct run *run, int64_t last_ns);
+
 /* -- the scenarios: each returns 0, or an error after a line on stderr, and counts in the run */
 
 int exchanges_run(struct run *run) MUST_CHECK; /* tasks, submit, calls */
 int streams_run(struct run *run) MUST_CHECK;
+int hops_run(struct run *run) MUST_CHECK;
 
 #endif

@@ -18,6 +18,7 @@ from support.processes import DEADLINE, Deadline, eventually
 
 FIRST = 32              # warm-up tasks, not measured
 EVERY_S = 1.1           # interval per client with calls of 1 s: 1.1 times as many clients keep the wanted number of calls in flight
+WAKE_UPS = 14           # of sleeping processes by one task, if nothing else happens
 SETTLE_S = 1.0          # pause after the streams are opened, before memory is read
 
 
@@ -105,7 +106,37 @@ def overhead(kind, folder, size):
             run = system.load("tasks", clients=int(calls * EVERY_S), every=ms(EVERY_S), for_=ms(max(size.seconds, 3)), floor="1s",
                               deadline=ms(size.seconds + 30))
             rows += rows_of_times(f"added to 1 s calls, {calls} at once", run, "p50", "p99")
+            if kind is ArkRelay:
+                rows += wake_ups(system, calls, size)
     return rows
+
+
+def wake_ups(system, calls, size):
+    """What the machine alone needs to wake as many processes as a task does, as often as these tasks began."""
+    run = system.load("hops", hops=WAKE_UPS, clients=int(calls * EVERY_S), every=ms(EVERY_S), for_=ms(max(size.seconds, 3)), deadline=ms(size.seconds + 30))
+    return rows_of_times(f"{WAKE_UPS} wake-ups alone, as often as {calls} at once", run, "p50", "p99")
+
+
+# -- (ii b) OpenAI's API beside the native one, in turn on one system
+
+DOOR_MS, DOOR_CLIENTS, DOOR_ROUNDS = 100, 8, 3
+
+
+def door(kind, folder, size):
+    took = {"tasks": [], "openai": []}
+    with kind(folder, image_ms=DOOR_MS) as system:
+        system.warm_up()
+        system.load("openai", clients=32, tasks=64, deadline="60s")
+        for _ in range(DOOR_ROUNDS):
+            for scenario, runs in took.items():
+                runs.append(system.load(scenario, clients=DOOR_CLIENTS, for_=ms(max(size.seconds, 1)), floor=ms(DOOR_MS / 1000),
+                                        deadline=ms(size.seconds + 30)))
+    medians = {name: sorted(run["took"]["p50_us"] for run in runs)[DOOR_ROUNDS // 2] / 1000 for name, runs in took.items()}
+    what = f"added to {DOOR_MS} ms calls, {DOOR_CLIENTS} at once, p50"
+    wrong = {name: sum(errors(run) for run in runs) for name, runs in took.items()}
+    return [Row(f"{what}, native API", medians["tasks"], "ms", {"runs": took["tasks"]}, wrong["tasks"]),
+            Row(f"{what}, OpenAI's API", medians["openai"], "ms", {"runs": took["openai"]}, wrong["openai"]),
+            Row(f"{what}, difference", medians["openai"] - medians["tasks"], "ms")]
 
 
 # -- (iii) many slow calls in one worker process
@@ -313,6 +344,7 @@ def stripped_size(path):
 SCENARIOS = {
     "throughput": (throughput, (ArkRelay, BullMq, FastApi, Simulator)),
     "overhead": (overhead, (ArkRelay, BullMq, FastApi, Simulator)),
+    "door": (door, (ArkRelay,)),
     "slow": (slow, (ArkRelay, BullMq, FastApi, Simulator)),
     "streams": (streams, (ArkRelay, FastApi, Nchan)),
     "fleet": (fleet, (ArkRelay,)),

@@ -61,7 +61,7 @@ class Access(DashboardTest):
         self.assert_sound(page)
         page.press(ENTER)
         page.wait_text("#key-error", "Enter the key.")
-        for wrong in ("the-key-of-somebody-else", "ein schlüssel", "密钥"):
+        for wrong in ("the-key-of-another-server", "ein schlüssel", "密钥"):
             with self.subTest(wrong):
                 page.fill("#key", wrong)
                 page.press(ENTER)
@@ -136,7 +136,7 @@ class Numbers(DashboardTest):
         self.assertIn("Waiting 0", page.run("return document.querySelector('#chart-queue svg').getAttribute('aria-label')"))
         self.assert_sound(page)
 
-    def test_the_page_knows_the_buckets_of_the_workers_histogram(self):
+    def test_the_page_uses_the_buckets_of_the_workers_histogram(self):
         page = self.open(f"/dashboard#key={KEY}")
         bounds = page.run_async("return (await import('/pages/dashboard/history.js')).ARK_BOUNDS")
         samples = parse(self.worker.get("/metrics").body)["arkrelay_ark_seconds"].samples
@@ -476,16 +476,16 @@ class Modules(PageTest):
             const history = fill(new History(), 0, 2);
             const early = history.rate('done');
             fill(history, 3, 10);
-            const told = history.rate('images');
+            const known = history.rate('images');
             fill(history, 11, 100);
             const full = { rate: history.rate('done'), span: history.span, bars: history.growth(['done']).map(({ values }) => values[0]) };
             fill(history, 200, 260);
             const gap = history.points((one) => [one ? one.depth : null]).filter(({ values }) => values[0] === null).length;
             const lines = history.points(() => [1]).length;
             history.add(sample(261, 0));
-            return [early, told, full, gap > 20, lines <= 182, history.rate('done'), history.span];""")
-        early, told, full, gap, few, fresh, span = said
-        self.assertEqual((early, told, gap, few, fresh, span), (None, None, True, True, None, 180_000))
+            return [early, known, full, gap > 20, lines <= 182, history.rate('done'), history.span];""")
+        early, known, full, gap, few, fresh, span = said
+        self.assertEqual((early, known, gap, few, fresh, span), (None, None, True, True, None, 180_000))
         self.assertEqual((full["rate"], full["span"]), (60, 180_000))
         self.assertEqual((full["bars"][0], full["bars"][-2], len(full["bars"])), (None, 60, 36))
 

@@ -54,7 +54,7 @@ class Modules(PageTest):
              {"state": "waiting", "status": 'state_held {"why":"hold_ark_unreachable {}"}'}),
             ("an unknown reason for waiting", [sent, START, ["place", {"position": 2, "waiting_for": [{"code": "later"}]}]],
              {"status": 'state_held {"why":"hold_other {}"}'}),
-            ("the reason for waiting is gone", [sent, START, ["place", {"position": 2, "waiting_for": [{"code": "ark_unreachable"}]}],
+            ("the reason for waiting has ended", [sent, START, ["place", {"position": 2, "waiting_for": [{"code": "ark_unreachable"}]}],
                                                ["place", {"position": 2}]], {"status": 'state_waiting_at {"position":2}'}),
             ("a deferred task waits again without an event", [sent, START, CALLING, ["place", {"waiting_for": [{"code": "ark_unreachable"}]}]],
              {"state": "retrying", "status": 'state_held {"why":"hold_ark_unreachable {}"}'}),

@@ -312,5 +312,61 @@ class WithKeys(PlaygroundTest):
         self.assertEqual(self.steps(other)[0], "joined")
 
 
+class OwnTasks(PlaygroundTest):
+    @classmethod
+    def start(cls):
+        cls.gateway = cls.world.gateway(GATEWAY_TASK_LIST="on")
+        cls.plain = cls.world.gateway()
+        cls.world.worker()
+
+    def listed(self, page):
+        return page.texts("#own-tasks-list a")
+
+    def wait_listed(self, page, ids):
+        page.wait(f"JSON.stringify([...document.querySelectorAll('#own-tasks-list a')].map((one) => one.textContent)) === {json.dumps(json.dumps(ids, separators=(',', ':')))}")
+
+    def test_the_list_follows_the_tasks_and_opens_them(self):
+        self.world.redis("FLUSHALL")
+        page = self.open()
+        page.wait("!document.querySelector('#own-tasks').hidden")
+        self.assertEqual(page.text("#own-tasks-list"), "No tasks")
+        first = self.generate(page)
+        self.wait_state(page, "done")
+        page.fill("#prompt", "Another picture [[sim: code=InputTextSensitiveContentDetected]]")
+        page.click("#generate")
+        self.wait_state(page, "failed")
+        second = page.text("#task-id")
+        self.wait_listed(page, [second, first])
+        page.wait("document.querySelector('#own-tasks-list .pill').textContent === 'Failed'")
+        self.assertEqual(page.texts("#own-tasks-list .pill"), ["Failed", "Done"])
+        self.assertIn("ARK rejected the content", page.text("#own-tasks-list li"))
+        page.run(f"document.querySelector('#own-tasks-list a[data-task=\"{first}\"]').click()")
+        self.wait_state(page, "done")
+        page.wait(LOADED)
+        self.assertEqual((page.text("#task-id"), page.texts("#own-tasks-list a[aria-current]")), (first, [first]))
+        self.assert_sound_everywhere(page, "playground-own-tasks")
+        page.run("const one = document.querySelector('#own-tasks-state'); one.value = 'failed'; one.dispatchEvent(new Event('change'))")
+        self.wait_listed(page, [second])
+        page.reload()
+        self.wait_listed(page, [second, first])
+
+    def test_more_tasks_are_shown_on_request_in_chinese_too(self):
+        self.world.redis("FLUSHALL")
+        for n in range(11):
+            self.gateway.submit(f"t{n}")
+        page = self.open(language="zh-CN")
+        page.wait("document.querySelectorAll('#own-tasks-list li').length === 8")
+        self.assertEqual(page.text("#own-tasks-more"), "显示更多")
+        page.click("#own-tasks-more")
+        page.wait("document.querySelectorAll('#own-tasks-list li').length === 11")
+        self.assertFalse(page.is_shown("#own-tasks-more"))
+        self.assertEqual(sorted(self.listed(page)), sorted(f"t{n}" for n in range(11)))
+
+    def test_without_a_list_there_is_no_card(self):
+        page = self.open(gateway=self.plain)
+        page.wait("!document.querySelector('#model-field').hidden")
+        self.assertFalse(page.is_shown("#own-tasks"))
+
+
 if __name__ == "__main__":
     unittest.main()

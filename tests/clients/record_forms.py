@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """Records the multipart forms that real clients send to /v1/images/edits, byte for byte, into tests/data/forms.
 
-    tests/clients/record_forms.py                   all of them
-    tests/clients/record_forms.py curl openai       those whose names begin like this
+    tests/clients/record_forms.py                   all forms
+    tests/clients/record_forms.py curl openai       only names with these prefixes
 
-Wants the packages of `scripts/install_deps.sh clients test`, and the npm registry. README.md beside this file has more.
+Needs the packages of `scripts/install_deps.sh clients test`, and the npm registry. See README.md in this folder.
 """
 
 import json

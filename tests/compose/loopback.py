@@ -1,8 +1,11 @@
 #!/usr/bin/env python3
-"""Network helpers of the container test: `free-ports COUNT` prints free ports, `get URL` prints the body of a 2xx response."""
+"""Network helpers of the container test: `free-ports COUNT` prints free ports, `get URL` prints the body of a 2xx response, `status URL` prints the
+status without following a redirect."""
 
+import http.client
 import socket
 import sys
+import urllib.parse
 import urllib.request
 
 
@@ -20,8 +23,14 @@ def get(url):
         sys.exit(f"{url}: {error}")
 
 
+def status(url):
+    parts = urllib.parse.urlsplit(url)
+    connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=10)
+    connection.request("GET", parts.path)
+    print(connection.getresponse().status)
+
+
+COMMANDS = {"free-ports": lambda count: free_ports(int(count)), "get": get, "status": status}
+
 if __name__ == "__main__":
-    if sys.argv[1] == "get":
-        get(sys.argv[2])
-    else:
-        free_ports(int(sys.argv[2]))
+    COMMANDS[sys.argv[1]](sys.argv[2])

@@ -58,6 +58,7 @@ write_env() {
 }
 
 free_ports() { python3 "$HERE/loopback.py" free-ports 2; }
+status_of() { python3 "$HERE/loopback.py" status "http://127.0.0.1:$gateway_port$1"; }
 get() { python3 "$HERE/loopback.py" get "http://127.0.0.1:$gateway_port$1"; }
 
 finish() {
@@ -85,13 +86,13 @@ is_ready() { get /readyz >/dev/null 2>&1; }
 says_simulation() { compose logs worker 2>&1 | grep -i simulat >/dev/null; }
 key_reaches_the_worker() {
     echo "ARK_API_KEY=a-key-in-dot-env" | cat "$scratch/env" - >"$scratch/env-key"
-    "${program[@]}" "${files[@]}" --env-file "$scratch/env-key" config | grep 'ARK_API_KEY: a-key-in-dot-env' >/dev/null
+    [[ $("${program[@]}" "${files[@]}" --env-file "$scratch/env-key" config | grep -c 'ARK_API_KEY: a-key-in-dot-env') == 1 ]]
 }
 # An option that docker-compose.yml does not list could not be set in .env. Excepted: files, which are in the image, and worker names.
 lists_all_options() {                # lists_all_options SERVICE
     local name unlisted=()
     for name in $(compose exec -T "$1" "arkrelay-$1" --print-config | sed -n 's/^\([A-Z_]*\)=.*/\1/p'); do
-        [[ $name =~ _FILE$|^WORKER_NAME$|^WORKER_LISTEN$ ]] || grep -q "^      $name:" docker-compose.yml || unlisted+=("$name")
+        [[ $name =~ _FILE$|^WORKER_NAME$|^WORKER_LISTEN$ ]] || grep -qE "^( {6}|  )$name:" docker-compose.yml || unlisted+=("$name")
     done
     ((${#unlisted[@]} == 0)) || { say "$1: not in docker-compose.yml: ${unlisted[*]}"; return 1; }
 }
@@ -107,6 +108,21 @@ picture_opens() {
     local url
     url=$(grep -oE 'http://127.0.0.1:[0-9]+/[^ ]+' "$scratch/stream-1" | tail -n 1)
     [[ -n $url ]] && python3 "$HERE/loopback.py" get "$url" >"$scratch/picture" && [[ -s $scratch/picture ]]
+}
+stored_url() { get "/api/v1/faceflip/tasks/$1" | grep -oE '/p/[0-9]{8}/[0-9a-f]{32}' | head -n 1; }
+is_served() { [[ $(status_of "$(stored_url "$1")") == 200 ]]; }     # not redirected to ARK
+picture_is_kept() {
+    within 30 is_served test-1 && get "$(stored_url test-1)" >"$scratch/kept" && [[ -s $scratch/kept ]]
+}
+# The simulator begins with other pictures and Redis keeps its volume, as at an upgrade.
+outlives_the_containers() {
+    compose down --timeout 30 >/dev/null 2>&1 && comes_up && within "$READY_DEADLINE_S" is_ready && is_served test-1 &&
+        get "$(stored_url test-1)" | cmp - "$scratch/kept"
+}
+runs_without_storage() {
+    echo "STORAGE=" >>"$scratch/env"
+    comes_up && within "$READY_DEADLINE_S" all_healthy outbox 1 && within "$READY_DEADLINE_S" is_ready && streams bare &&
+        task_is_done test-bare && [[ -z $(stored_url test-bare) ]]
 }
 replays() { streams 1 && get /api/v1/faceflip/tasks/test-1 | grep -E '"paid_calls": ?1\b' >/dev/null; }
 task_is_done() { get "/api/v1/faceflip/tasks/$1" | grep -E '"status": ?"done"' >/dev/null; }
@@ -216,37 +232,39 @@ check "the images build" builds
 ((failed == 0)) || summary || exit 1
 say "built after $SECONDS s"
 write_env
-check "a key in .env is handed to the worker" key_reaches_the_worker
-check "the stack comes up with no key" comes_up
+check "the worker gets a key from .env" key_reaches_the_worker
+check "the stack starts without a key" comes_up
 check "the gateway is ready" within "$READY_DEADLINE_S" is_ready
-for service in redis gateway worker ark-sim; do
+for service in redis gateway worker outbox ark-sim; do
     check "$service reports healthy" within "$READY_DEADLINE_S" all_healthy "$service" 1
 done
 ((failed == 0)) || summary || exit 1
 print_sizes
-check "every option of the gateway can stand in .env" lists_all_options gateway
-check "every option of the worker can stand in .env" lists_all_options worker
-check "without a key none is handed to the worker" no_key_no_variable
-check "the worker says that it is a simulation" says_simulation
+check "every option of the gateway can be set in .env" lists_all_options gateway
+check "every option of the worker can be set in .env" lists_all_options worker
+check "without a key the variable is not set in the worker" no_key_no_variable
+check "the worker logs that it uses the simulator" says_simulation
 check "a POST streams start, process, done" streams 1
 check "the same POST again replays the same task, paid once" replays
 check "a generated picture opens from the host" picture_opens
-check "Redis never evicts" redis_says maxmemory-policy noeviction
-check "Redis writes its log" redis_says appendonly yes
-check "Redis asks who comes for a password" wants_a_password
-for service in redis gateway worker ark-sim; do
-    check "$service is confined" is_confined "$service"
+check "the picture is copied into the volume and served from there" picture_is_kept
+check "Redis does not evict keys" redis_says maxmemory-policy noeviction
+check "Redis writes its append-only file" redis_says appendonly yes
+check "Redis requires a password" wants_a_password
+for service in redis gateway worker outbox ark-sim; do
+    check "$service is sandboxed" is_confined "$service"
 done
 check "Redis is on its own network" is_on redis core
-check "the gateway is where clients are" is_on gateway core edge metrics
-check "the worker is where ARK is" is_on worker core egress metrics
-check "the simulator is where ARK is" is_on ark-sim egress
-check "the network of Redis has no way out" is_internal core true
-check "the others have one" is_internal edge false
+check "the gateway is on the published network" is_on gateway core edge metrics
+check "the worker is on the network to ARK" is_on worker core egress metrics
+check "the outbox is on the network to ARK" is_on outbox core egress metrics
+check "the simulator is on the network to ARK" is_on ark-sim egress
+check "the network of Redis has no external access" is_internal core true
+check "the published network has external access" is_internal edge false
 check "only gateway and worker reach Redis" only_its_users_reach_redis
 check "worker scales to four" comes_up --scale worker=4
 check "four workers report healthy" within "$READY_DEADLINE_S" all_healthy worker 4
-check "Redis sees four workers" within 30 sees_workers 4
+check "four workers and the outbox are connected to Redis" within 30 sees_workers 5
 check "four tasks at once are done" four_at_once
 check "after a crash of Redis the gateway is ready again" redis_crashes
 check "a task from before the crash is still there" within 30 task_is_done test-1
@@ -255,8 +273,11 @@ for service in gateway worker ark-sim; do
     check "$service has no compiler in its image" has_no_compiler "$service"
 done
 check "a stream survives a restart of the gateway" survives_restart
-check "Redis had nothing to refuse" refuses_nothing
-check "stopped workers finish what they run" finishes_then_stops
+check "Redis refused no command" refuses_nothing
+check "the picture is served after all containers were recreated" outlives_the_containers
+check "stopped workers complete their calls" finishes_then_stops
+check "the outbox stops gracefully" stops_cleanly outbox
 check "the gateway stops gracefully" stops_cleanly gateway
+check "with STORAGE empty everything runs, and no picture is announced as kept" runs_without_storage
 
 summary

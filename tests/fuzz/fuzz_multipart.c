@@ -10,6 +10,7 @@
 
 #include "common/base/buf.h"
 #include "common/http/multipart.h"
+#include "tests/fuzz/must.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -25,12 +26,6 @@ struct story {
     unsigned parts;
     bool open;
 };
-
-static void must(int claim)
-{
-    if (!claim)
-        abort();
-}
 
 static bool on_part(const struct http_multipart_part *part, void *arg)
 {

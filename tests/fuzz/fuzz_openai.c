@@ -10,17 +10,12 @@
 
 #include "gateway/api/openai/aliases.h"
 #include "gateway/api/openai/fields.h"
+#include "tests/fuzz/must.h"
 #include "tests/support/builtin_catalogue.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static const struct openai_size_limits limits = {921600, 4624220, 16};
-
-static void must(int claim)
-{
-    if (!claim)
-        abort();
-}
 
 static struct openai_size_limits size_limits(const char *model, const void *arg)
 {

@@ -1,5 +1,5 @@
-/* A request's body as a stranger sends it: either every problem is named within its bounds, or what comes out is a spec that the
- * store takes, that reads back as it was written, and whose links lead to public hosts. The first byte chooses the rules. */
+/* Validates an untrusted request body. If it is refused, the reported errors are within their limits. If it is accepted, the spec can be
+ * stored and read back unchanged, and its links lead to public hosts. The first byte chooses the rules. */
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -9,17 +9,12 @@
 #include "common/task/task_spec.h"
 #include "gateway/request/url_check.h"
 #include "gateway/request/validate.h"
+#include "tests/fuzz/must.h"
 #include "tests/support/builtin_catalogue.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static const char key[] = "key-1";
-
-static void must(int claim)
-{
-    if (!claim)
-        abort();
-}
 
 /* Each default model refuses other fields. */
 static const struct request_defaults defaults[] = {
@@ -66,7 +61,7 @@ static void check_errors(const struct validate_errors *errors)
     }
 }
 
-/* Letters of a host, a port, brackets: what lies between the scheme and the path of a link that passed. */
+/* The authority of an accepted link contains only printable ASCII, and the link no control characters. */
 static void check_link(const char *url, bool data_urls)
 {
     const char *host;
@@ -85,7 +80,7 @@ static void check_link(const char *url, bool data_urls)
         must((unsigned char)*at > ' ' && *at != 0x7f && *at != '\\');
 }
 
-/* The parameters of a listed model are those that it supports. */
+/* A plan contains only parameters that its model supports. */
 static void check_plan(const struct validated *out)
 {
     const struct model *row = catalogue_find(builtin_catalogue(), out->plan.model);
@@ -135,7 +130,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     if (!size)
         return 0;
-    body = malloc(size - 1 + (size == 1)); /* of its own, without a NUL behind it */
+    body = malloc(size - 1 + (size == 1)); /* a copy without a terminating NUL */
     must(body != NULL);
     memcpy(body, data + 1, size - 1);
     rules = rules_of(data[0]);

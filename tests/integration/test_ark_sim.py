@@ -494,7 +494,7 @@ class Pictures(SimTest):
 
 
 class Records(SimTest):
-    def test_every_call_leaves_a_record(self):
+    def test_every_call_is_recorded(self):
         self.ask("first", 2, image="https://a/1", size="4K", watermark=False, stream=True, headers={"X-Client-Request-Id": "c-1"})
         self.ask("second [[sim: status=429]]")
         first, second = self.calls()

@@ -1,5 +1,6 @@
 """Tests of cli/arkctl with real gateways, workers and Redis, and in a real terminal (tmux)."""
 
+import hashlib
 import http.server
 import json
 import os
@@ -78,10 +79,11 @@ class ArkctlTest(Commands, GatewayTest):
         job.begin()
         self.run_script("finish", job.id, job.fence, "failed", "known", 0, json.dumps({"code": code, "error": "wh\x1by", "retryable": True}))
 
-    def finish(self, task_id):
+    def finish(self, task_id, images=1):
         job = self.claim(task_id)
         job.begin()
-        job.emit(0)
+        for index in range(images):
+            job.emit(index)
         job.finish()
 
     def make_a_task_in_each_state(self):
@@ -89,8 +91,8 @@ class ArkctlTest(Commands, GatewayTest):
         job = self.claim("delayed")
         self.run_script("finish", job.id, job.fence, "retry", "none", 600_000, job.data(stage="retrying"))
         self.fail_task("failed")
-        self.gateway.submit("done")
-        self.finish("done")
+        self.gateway.submit("done", urls=["https://example.com/" + "图" * 200])      # so long that Redis stores these and the images once
+        self.finish("done", images=6)
         self.gateway.submit("running", prompt='"quoted" 图')
         job = self.claim("running")
         job.begin()
@@ -139,7 +141,7 @@ class Submit(Commands, ProcessTest):
         self.assertIn("/urls", self.arkctl("submit", "--size", "2K", status=USAGE).err)
 
     def test_submit_has_every_field_of_a_request(self):
-        """Each flag is sent; the model is one that only ARK can judge."""
+        """Every flag is sent. The gateway does not check the parameters of an unlisted model."""
         self.arkctl("submit", URLS[0], "--task-id", "t9", "--model", "ep-20260101120000-abcde", "--output-format", "png", "--optimize-prompt", "fast",
                     "--web-search", "--guidance-scale", "7.50", "--background", "transparent", "--no-layers", "--seed", 7, "--detach")
         stored = json.loads(self.world.find("t9").request)
@@ -147,12 +149,91 @@ class Submit(Commands, ProcessTest):
                                   "optimize_prompt": "fast", "output_format": "png", "seed": 7, "urls": URLS[:1], "web_search": True})
         self.assertIn("/output_format", self.arkctl("submit", URLS[0], "--output-format", "png", status=USAGE).err)
 
+    def test_files_are_uploaded(self):
+        store = self.enterContext(tempfile.TemporaryDirectory())
+        for service in self.world.services[-2:]:
+            service.stop()
+        self.gateway, _ = self.world.gateway(STORAGE=store), self.world.worker(STORAGE=store)
+        self.prepare(self.gateway.url)
+        image = pathlib.Path(self.folder.name) / "my photo.png"
+        image.write_bytes((pathlib.Path(__file__).parents[1] / "data/images/rgb.png").read_bytes())
+        done = self.arkctl("submit", image, URLS[0], image, "--prompt", sim("files", "images=1"), "--task-id", "files")
+        upload = "upload:" + hashlib.sha256(image.read_bytes()).hexdigest()
+        self.assertEqual(json.loads(self.world.find("files").request)["urls"], [upload, URLS[0], upload])
+        self.assertIn(f"uploaded {image}", done.err)
+        self.arkctl("submit", upload, "--detach")
+        self.assertIn("cannot read missing.jpg: No such file", self.arkctl("submit", "missing.jpg", status=USAGE).err)
+        self.assertIn("cannot read .: Is a directory", self.arkctl("submit", ".", status=USAGE).err)
+        image.write_text("no image")
+        self.assertIn("not_an_image", self.arkctl("submit", image, status=USAGE).err)
+
     def test_images_in_data_urls(self):
         self.world.worker(ARK_RESPONSE_FORMAT="b64_json")
         self.world.services[-2].stop()
         done = self.arkctl("submit", *URLS, "--images", 1, "--task-id", "t1", "--save", ".")
         self.assertRegex(done.out, r"^data:image/jpeg;base64,\S+ \(\d+ characters\)\nt1-0.jpeg\n$")
         self.assertTrue((pathlib.Path(self.folder.name) / "t1-0.jpeg").read_bytes().startswith(b"\xff\xd8\xff"))
+
+
+class Get(Commands, ProcessTest):
+    """With pictures in a storage, and with ARK's links."""
+
+    def setUp(self):
+        self.world = World()
+        self.addCleanup(lambda: self.world.__exit__(None if self._outcome.success else AssertionError, None, None))
+        self.gateway = self.world.gateway(GATEWAY_ADMIN_KEY=KEY)
+        self.prepare(self.gateway.url)
+        self.images = pathlib.Path(self.folder.name) / "new/images"
+
+    def make(self, task_id, directives="images=2", **fields):
+        with self.gateway.generate(task_id, prompt=sim(task_id, directives), max_images=2, **fields) as stream:
+            return json.loads(stream.to_end()[-1].data)["data"].get("generated_images")
+
+    def test_images_of_the_storage_are_saved_once_and_outlive_ark(self):
+        self.gateway.stop()
+        storage = {"STORAGE": os.path.join(self.folder.name, "pictures")}
+        self.gateway = self.world.gateway(GATEWAY_ADMIN_KEY=KEY, **storage)
+        self.env["ARKRELAY_URL"] = self.gateway.url
+        self.world.worker(**storage)
+        stored = [image["stored_url"] for image in self.make("t:1")]
+        bodies = [eventually(lambda: (answer := self.gateway.get(link)).status == 200 and answer.body, "it is stored") for link in stored]
+        self.world.ark.kill()
+        names = ["t:1-0.jpeg", "t:1-1.jpeg"]
+        done = self.arkctl("get", "t:1", "-o", self.images, ARKRELAY_ADMIN_KEY="")
+        self.assertEqual(done.out.splitlines(), [str(self.images / name) for name in names])
+        self.assertEqual([(self.images / name).read_bytes() for name in names], bodies)
+        self.assertEqual(sorted(path.name for path in self.images.iterdir()), names)
+
+        (self.images / names[0]).write_bytes(b"mine")
+        (self.images / names[1]).unlink()
+        done = self.arkctl("get", "public.t:1", "--output", self.images, status=FAILED)
+        self.assertIn(f"{names[0]} exists; --force replaces it", done.err)
+        self.assertEqual((done.out, (self.images / names[0]).read_bytes()), (f"{self.images / names[1]}\n", b"mine"))
+        done = self.arkctl("get", "t:1", "-o", self.images, "--force", "--json")
+        self.assertEqual(done.documents(), [{"saved": str(self.images / name), "index": n} for n, name in enumerate(names)])
+        self.assertEqual((self.images / names[0]).read_bytes(), bodies[0])
+
+    def test_images_of_ark(self):
+        self.world.worker()
+        self.make("t1")
+        self.arkctl("get", "t1")
+        self.assertTrue((pathlib.Path(self.folder.name) / "t1-1.jpeg").read_bytes().startswith(b"\xff\xd8\xff"))
+        (pathlib.Path(self.folder.name) / "t1-0.png").symlink_to("nowhere")        # another type, and a link to nothing: taken all the same
+        (pathlib.Path(self.folder.name) / "t1-0.jpeg").unlink()
+        self.assertIn("t1-0.png exists", self.arkctl("get", "t1", status=FAILED).err)
+
+    def test_why_there_are_none(self):
+        self.world.worker()
+        self.make("refused", "status=400")
+        self.assertIn("the task has no images", self.arkctl("get", "refused", status=FAILED).err)
+        self.gateway.submit("slow", prompt=sim("slow", "first_latency=600000"))
+        self.world.ark.wait_calls(1, "slow")
+        self.assertIn("has no images yet", self.arkctl("get", "slow", status=CONFLICT).err)
+        self.arkctl("get", "none", status=NOT_FOUND)
+        self.make("t1")
+        self.arkctl("get", "t1", "-o", "/proc/nowhere", status=FAILED)
+        self.world.services[-1].kill()           # its call would delay the drain
+        self.world.redis("FLUSHALL")
 
 
 class Tail(ArkctlTest):
@@ -217,7 +298,7 @@ class Keys(ArkctlTest):
         self.gateway = self.world.gateway(GATEWAY_ADMIN_KEY=KEY, GATEWAY_KEYS_FILE=keys)
         self.env |= {"ARKRELAY_URL": self.gateway.url, "ARKRELAY_ADMIN_KEY": ""}
 
-    def test_what_each_key_may_do(self):
+    def test_permissions_of_each_key(self):
         client, operator = {"ARKRELAY_KEY": self.key}, {"ARKRELAY_ADMIN_KEY": KEY}
         for command in (("submit", *URLS), ("tail", "t1"), ("task", "show", "t1"), ("queue", "show"), ("tasks",), ("workers",)):
             self.arkctl(*command, status=NOT_ALLOWED)
@@ -261,6 +342,18 @@ class Operators(ArkctlTest):
         for action in ("show", "cancel", "retry", "erase"):
             self.arkctl("task", action, "t.1", status=NOT_FOUND)
         self.arkctl("task", "show", "t.1", status=NOT_FOUND, ARKRELAY_ADMIN_KEY="")
+
+    def test_own_tasks(self):
+        gateway = self.world.gateway(GATEWAY_TASK_LIST="on")
+        for name in ("a", "b", "other"):
+            gateway.submit(name)
+        gateway.cancel("other")
+        options = ("--url", gateway.url, "--admin-key", "")
+        self.assertEqual([row["task_id"] for row in self.arkctl("tasks", "--own", "--state", "ended", *options, "--json").json()["tasks"]], ["other"])
+        lines = self.arkctl("tasks", "--own", "--search", "a", *options).out.splitlines()
+        self.assertEqual([line.split()[0] for line in lines], ["TASK", "a"])
+        self.assertEqual(self.arkctl("tasks", "--own", "--state", "dead", *options).out.splitlines()[-1], "(none)")
+        self.arkctl("tasks", "--own", status=NOT_FOUND)
 
     def test_tasks_and_dead(self):
         self.fail_task("failed.2")
@@ -363,6 +456,18 @@ class Doctor(ArkctlTest):
             self.assertEqual({check["status"] for check in checks.values()} - {"skip"}, {"ok"}, checks)
         self.assertNotIn("skip", {check["status"] for check in checks.values()})
         self.assertIn("appendfsync", self.arkctl("doctor").out)
+
+    def test_processes_with_different_catalogues(self):
+        self.report_process("worker-1", "worker")
+        self.assertEqual(self.checks()["model catalogues"]["status"], "ok")
+        file = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory())) / "models.json"
+        file.write_text('{"models": [{"name": "ep-1", "like": "seedream-4-0"}]}')
+        self.world.worker(MODELS_FILE=str(file), WORKER_NAME="worker-2")
+        for words in ((), ("--redis", self.world.redis_server.url)):
+            eventually(lambda: self.checks(*words)["model catalogues"]["status"] == "warn", "two catalogues")
+            finding = self.checks(*words)["model catalogues"]
+            self.assertRegex(finding["text"], r"^[0-9a-f]{12}: \S+; [0-9a-f]{12}: \S+$")
+            self.assertIn("worker-2", finding["text"])
 
     def test_open_circuit_breakers(self):
         self.report_process("worker-1", "worker")

@@ -50,7 +50,7 @@ START, CALLING, DONE = frame(1, "start"), frame(2, "process"), frame(3, "done", 
 
 # (name, bytes that the server sends, fault that the generator must report, or None).
 ANSWERS = [
-    ("a whole story", answer(b"retry: 2000\n\n", START, b": heartbeat\n\n", CALLING, DONE), None),
+    ("a complete stream", answer(b"retry: 2000\n\n", START, b": heartbeat\n\n", CALLING, DONE), None),
     ("a hint without a number", answer(START, b"event: process\ndata: " + (DATA % ("process", ',"stage":"queued"')).encode() + b"\n\n",
                                        CALLING, DONE), None),
     ("one chunk for two frames", HEAD + chunk(START + CALLING) + chunk(DONE) + b"0\r\n\r\n", None),
@@ -141,6 +141,14 @@ class LoadTest(ProcessTest):
             world.wait_all_final()
             status, said = load("calls", world.ark.address, clients=2, tasks=6)
             self.assertEqual((0, 6, {}), (status, said["tasks"], said["errors"]), said.get("first_error"))
+
+    def test_messages_are_passed_on_by_processes_and_come_back(self):
+        for hops in (2, 5, 14):     # the last relay is another one each time
+            with self.subTest(hops=hops):
+                status, said = load("hops", "127.0.0.1:1", hops=hops, clients=3, for_="200ms", every="10ms")
+                self.assertEqual((0, {}), (status, said["errors"]), said.get("first_error"))
+                self.assertGreater(said["tasks"], 3)
+                self.assertEqual(said["tasks"], said["took"]["count"])
 
     def test_every_injected_event_arrives_once_with_each_method(self):
         with World(ark=False) as world:

@@ -75,7 +75,7 @@ class Closed(BreakerTest):
             self.assertEqual(self.ask("a").scopes, {})
         self.assertIsNone(self.state())
 
-    def test_after_a_failure_no_call_begins_while_those_in_flight_may_open_it(self):
+    def test_after_a_failure_no_call_begins_while_calls_in_flight_may_open_it(self):
         for in_flight, run, calls in ((9, 1, 0), (2, 1, 0), (1, 1, 1), (0, 1, 2), (1, 2, 0), (0, 2, 1)):
             with self.subTest(in_flight=in_flight, run=run):
                 self.fresh()
@@ -88,8 +88,8 @@ class Closed(BreakerTest):
                 self.ask("b", **{MODEL: news(ok=1)})
                 self.assertEqual(self.ask("c", want=9).granted, 9)
 
-    def test_failed_connections_leave_the_calls_free(self):
-        """They cost nothing."""
+    def test_failed_connections_do_not_limit_calls(self):
+        """They are not charged."""
         self.fail(run=2, scope="account")
         self.assertEqual(self.ask("b", want=9).granted, 9)
 
@@ -114,7 +114,7 @@ class Closed(BreakerTest):
         self.assertIsNone(self.state())
         self.assertIsNone(self.state("account"))
 
-    def test_only_the_first_worker_that_opens_it_is_told_so(self):
+    def test_only_the_first_worker_that_opens_it_is_notified(self):
         closed = {"run": 1, "closing": True, "code": "ark_unauthorized", "scope": "account"}
         answers = [self.fail(worker, **closed).scopes[""].opened for worker in "abc"]
         self.assertEqual(answers, [True, False, False])
@@ -325,7 +325,7 @@ class HalfOpen(BreakerTest):
         self.fail()
         self.assertEqual(self.account.books()[f"{MODEL} since"], since)
 
-    def test_the_failure_of_an_earlier_call_is_no_evidence(self):
+    def test_the_failure_of_an_earlier_call_is_ignored(self):
         self.half_open()
         self.fail("b", run=7, age=FAR)
         self.assertEqual(self.state(), "half_open")

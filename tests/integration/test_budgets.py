@@ -1,4 +1,4 @@
-"""What a task, a stream and a call cost, counted and never timed, held against budgets.json.
+"""The cost of a task, a stream and a call, counted instead of timed, compared with budgets.json.
 
     scripts/budgets.sh measure     # print the figures and the budgets of this system
     scripts/budgets.sh update      # make the figures the budgets of this system
@@ -17,28 +17,29 @@ from support.budgets import Budgets
 from support.callgrind import Callgrind, totals
 from support.command_log import CommandLog
 from support.heap_count import HeapCount
+from support.http_client import fetch
 from support.processes import ProcessTest, binary
 from support.redis_server import RedisServer
-from support.script_cost import ScriptCost
+from support.script_cost import LINKS, ScriptCost
 from support.world import World, sim
 
-PERIODIC = {"reap", "audit", "renew", "presence", "ready", "ping", "info", "load", "echo"}    # by the clock, not by the task
-ONCE = {"subscribe": 1, "submit": 1, "begin": 1, "finish": 1, "emit": 0}    # per task that nothing disturbs
-GATEWAY = {"GATEWAY_TAIL_CHECK": "1m", "PRESENCE_INTERVAL": "0", "LOG_LEVEL": "info"}      # what goes by the clock is left out
+PERIODIC = {"reap", "audit", "renew", "presence", "ready", "ping", "info", "load", "echo"}    # sent periodically, not per task
+ONCE = {"subscribe": 1, "submit": 1, "begin": 1, "finish": 1, "emit": 0}    # per task without faults
+GATEWAY = {"GATEWAY_TAIL_CHECK": "1m", "PRESENCE_INTERVAL": "0", "LOG_LEVEL": "info"}      # disables periodic commands
 WORKER = {"WORKER_LEASE": "30s", "PRESENCE_INTERVAL": "0", "LOG_LEVEL": "info", "ARK_IMAGES_PER_MINUTE": "100000"}
 TASKS = 200
 SCRIPTED = 320      # tasks whose scripts are measured
-HELD = 256          # streams and calls: measured from so many to twice as many, so that each table doubles once
+HELD = 256          # streams and calls: measured from this number to twice as many, so that each table doubles once
 UPDATE = "If it is worth that: run scripts/budgets.sh update, and say in the commit why."
 
 
 def run_tasks(gateway, count, prefix):
-    """One-image tasks, all at once, to their ends."""
+    """Runs one-image tasks to their ends, all at the same time."""
     names = [f"{prefix}{n}" for n in range(count)]
     streams = [gateway.generate(name, max_images=1, prompt=sim(name, "images=1 latency=0")) for name in names]
     for name, stream in zip(names, streams):
         with stream:
-            assert stream.to_end()[-1].event == "done", f"{name} did not end well"
+            assert stream.to_end()[-1].event == "done", f"{name} did not end as done"
 
 
 def run_tasks_in_turn(gateway, count, prefix):
@@ -49,7 +50,7 @@ def run_tasks_in_turn(gateway, count, prefix):
 # -- Redis commands per task
 
 def command_counts(run, tasks):
-    """Every command that the programs send for one-image tasks which nothing disturbs: per task, by name."""
+    """The commands that the programs send for one-image tasks without faults, per task and by name."""
     with World() as world:
         gateway = world.gateway(**GATEWAY)
         world.worker(**WORKER)
@@ -70,7 +71,7 @@ def measure_commands():
 # -- memory held
 
 def per_piece(heap, add):
-    """What each of HELD more holds, once there are as many."""
+    """The heap of each of HELD more, measured when HELD exist already."""
     add(0)
     before = heap.at_rest()
     add(HELD)
@@ -79,7 +80,7 @@ def per_piece(heap, add):
 
 
 def measure_streams():
-    """Of tasks that wait, for nobody works."""
+    """Streams of waiting tasks, without a worker."""
     with World() as world, HeapCount() as heap, contextlib.ExitStack() as streams:
         gateway = world.gateway(under=heap.words, **GATEWAY)
 
@@ -92,7 +93,7 @@ def measure_streams():
 
 
 def measure_calls():
-    """Of calls that ARK does not answer for long."""
+    """Calls that ARK does not answer during the test."""
     with World() as world, HeapCount() as heap:
         worker = world.worker(under=heap.words, WORKER_CONCURRENCY=3 * HELD, **WORKER)
 
@@ -100,7 +101,7 @@ def measure_calls():
             world.submit_many(HELD, f"t{first}.", sim("t", "latency=600000"))
             world.ark.wait_calls(first + HELD)
         held, blocks = per_piece(heap, begin_calls)
-        worker.kill()           # the calls would keep it from ending
+        worker.kill()           # open calls would delay its end
     return {"worker_bytes_per_call": held, "worker_blocks_per_call": blocks}
 
 
@@ -111,7 +112,7 @@ def profile(role):
 
 
 def measure_instructions():
-    """Of tasks in turn: how many come together at once is chance, and what is done for all of them together is done once."""
+    """Runs one task after the other. With concurrent tasks the figures would vary, because work for several tasks at once is done once."""
     with Callgrind(profile("gateway")) as of_gateway, Callgrind(profile("worker")) as of_worker:
         with World() as world:
             gateway = world.gateway(under=of_gateway.words, **GATEWAY)
@@ -126,11 +127,32 @@ def measure_instructions():
                 "worker_instructions_per_task": of_worker.instructions() / TASKS}
 
 
-# -- what scripts cost Redis
+def ask_openai_in_turn(gateway, count, prefix):
+    """Requests for one image, to their answers."""
+    for n in range(count):
+        body = {"prompt": sim(f"{prefix}{n}", "images=1 latency=0"), "response_format": "url"}
+        answer = fetch(gateway.address, "POST", "/v1/images/generations", body)
+        assert answer.status == 200, answer.body
+
+
+def measure_openai():
+    """What a request to OpenAI's API costs the gateway; gateway_instructions_per_task is the same of the native API."""
+    with Callgrind(profile("openai")) as of_gateway, World() as world:
+        gateway = world.gateway(under=of_gateway.words, **GATEWAY)
+        world.worker(**WORKER)
+        ask_openai_in_turn(gateway, 20, "warm")
+        of_gateway.begin(gateway.pid)
+        ask_openai_in_turn(gateway, TASKS, "counted")
+        of_gateway.end(gateway.pid)
+        gateway.stop()
+        return {"gateway_instructions_per_openai_request": of_gateway.instructions() / TASKS}
+
+
+# -- the cost of scripts in Redis
 
 def measure_scripts():
-    """Commands inside the scripts of one-image tasks, and the instructions of redis-server for them; 16 tasks wait at a time. What Redis
-    does ten times a second, whatever is sent, is not counted: it depends on the speed of the machine."""
+    """Commands inside the scripts of one-image tasks, and the instructions of redis-server for them; 16 tasks wait at a time. The work that Redis
+    does ten times per second is not counted, because its share depends on the speed of the machine."""
     with Callgrind(profile("redis"), inside="readQueryFromClient") as of_redis, RedisServer(under=[*of_redis.words, "--trace-children=yes"]) as server:
         cost = ScriptCost(server.client())
         cost.run(320)           # the index is a skip list from 129 tasks on
@@ -145,7 +167,17 @@ def measure_scripts():
                 "redis_instructions_per_task": of_redis.instructions() / SCRIPTED}
 
 
-MEASURES = [measure_commands, measure_streams, measure_calls, measure_instructions, measure_scripts]
+def measure_memory():
+    """Of a task's two keys; its entries in the tables of keys, of expiries and in the index take some 400 bytes more."""
+    with RedisServer() as server:
+        cost = ScriptCost(server.client())
+        cost.submit(f"public.{0:032x}")
+        queued = cost.bytes_of_last()
+        cost.work(1, LINKS)
+        return {"redis_bytes_per_queued_task": queued, "redis_bytes_per_finished_task": cost.bytes_of_last()}
+
+
+MEASURES = [measure_commands, measure_streams, measure_calls, measure_instructions, measure_openai, measure_scripts, measure_memory]
 
 
 class Costs(ProcessTest):
@@ -165,7 +197,7 @@ class Costs(ProcessTest):
         self.keep_to_budget({"redis_commands_per_task": sum(counts.values())}, f"By name: {counts}")
 
     def test_redis_commands_of_many_tasks_at_once(self):
-        """What is asked for all tasks together costs each next to nothing."""
+        """Commands that serve all tasks at once cost almost nothing per task."""
         counts = command_counts(run_tasks, TASKS)
         self.keep_to_budget({"redis_commands_per_task_of_many": sum(counts.values())}, f"By name: {counts}")
 
@@ -182,13 +214,18 @@ class Costs(ProcessTest):
         self.keep_to_budget(figures, "\n".join(f"Where they are run: callgrind_annotate --inclusive=yes {profile(role)}"
                                                for role in ("gateway", "worker")))
 
+    def test_instructions_of_a_request_to_the_openai_api(self):
+        self.keep_to_budget(measure_openai(), f"Where they are run: callgrind_annotate --inclusive=yes {profile('openai')}")
 
-    def test_what_scripts_cost_redis(self):
+    def test_the_cost_of_scripts_in_redis(self):
         self.keep_to_budget(measure_scripts(), f"Where they are run: callgrind_annotate --inclusive=yes {profile('redis')}")
 
+    def test_memory_of_a_task_in_redis(self):
+        self.keep_to_budget(measure_memory(), "Where it is: redis-cli memory usage, lrange and hgetall of its two keys.")
 
-class Judging(unittest.TestCase):
-    """The guard's own part."""
+
+class Comparison(unittest.TestCase):
+    """The comparison with the budgets, without measuring."""
 
     def setUp(self):
         folder = self.enterContext(tempfile.TemporaryDirectory())
@@ -208,10 +245,10 @@ class Judging(unittest.TestCase):
             "a is 1,235, and may be 115: its budget in budgets.json is 100, and 15% more for what differs from run to run."])
         self.assertEqual(self.budgets.exceeded({"a": 0.0}), ["a is 0.0: nothing was measured."])
 
-    def test_a_figure_far_below_is_told(self):
+    def test_a_figure_far_below_is_reported(self):
         self.assertEqual(["far below" in self.budgets.line("a", figure) for figure in (84, 86, 100)], [True, False, False])
 
-    def test_a_system_has_its_own_values_and_those_of_any_system(self):
+    def test_values_of_this_system_and_of_any_system(self):
         other = Budgets(self.file, "plan 10")
         self.assertEqual([other.value("a"), other.value("b")], [None, 5])
         self.assertEqual(other.exceeded({"a": 1000, "b": 6})[0].split()[0], "b")
@@ -226,7 +263,7 @@ class Judging(unittest.TestCase):
     def test_nothing_measured_fails_on_every_system(self):
         self.assertTrue(Budgets(self.file, "plan 10").exceeded({"a": 0}))
 
-    def test_an_update_keeps_margins_other_systems_and_what_was_not_measured(self):
+    def test_an_update_keeps_all_other_values(self):
         other = Budgets(self.file, "plan 10")
         other.update({"a": 17.256})
         self.assertEqual(Budgets(self.file).rows, {"a": {"margin": 0.15, "values": {"plan 9": 100, "plan 10": 17.26}},
@@ -234,7 +271,7 @@ class Judging(unittest.TestCase):
         other.update({"b": 4})
         self.assertEqual(Budgets(self.file).rows["b"]["values"], {"any": 4})
 
-    def test_a_profile_without_its_end_is_none(self):
+    def test_an_incomplete_profile_is_refused(self):
         self.assertEqual(totals("events: Ir\nsummary: 7\nfn=(1)\n1 7\n\ntotals: 7\n"), 7)
         with self.assertRaises(AttributeError):
             totals("events: Ir\nsummary: 7\nfn=(1)\n1 7\n")

@@ -4,12 +4,16 @@ Programs and Redis are killed, frozen and restarted. Connections are cut, delaye
 at any byte, cannot be reached, or is unavailable for up to a minute. Afterwards every accepted task must have ended once, every client must
 have seen all its events, no budget may be exceeded, and no image delivered to a worker that was not killed may be lost.
 
-    ARKRELAY_SEED=7 CHAOS_SECONDS=600 python3 -m unittest test_chaos
+With most seeds pictures are kept in a directory. Then each picture of an event must be stored once, with ARK's bytes, or, if a client erased
+it, be nowhere; and no temporary file may be left.
+
+    ARKRELAY_SEED=7 CHAOS_SECONDS=600 CHAOS_STORAGE=on python3 -m unittest test_chaos
 """
 
 import json
 import os
 import random
+import tempfile
 import unittest
 
 from support.ark_front import ArkFront
@@ -17,11 +21,13 @@ from support.crowd import Crowd
 from support.faults import LEASE_S, Faults
 from support.fleet import Fleet
 from support.judge import Judge
+from support.kept_pictures import Pictures
 from support.processes import ProcessTest, eventually
 from support.world import World
 
 SECONDS = int(os.environ.get("CHAOS_SECONDS") or os.environ.get("CHAOS_DEFAULT_SECONDS", "180"))
 SEED = os.environ.get("ARKRELAY_SEED") or str(random.randrange(10**6))
+STORAGE = os.environ.get("CHAOS_STORAGE") or random.Random(f"{SEED} storage").choice(("on", "on", "off"))
 CLIENTS = 200
 SETTLE_S = 120
 SHOWN_TASKS = 4             # tasks shown with all details if a check fails
@@ -36,22 +42,30 @@ GATEWAY = {"GATEWAY_HEARTBEAT": "1s", "GATEWAY_TAIL_CHECK": "2s", "LOG_LEVEL": "
 
 class Chaos(ProcessTest):
     def test_nothing_is_lost_repeated_or_paid_twice(self):
-        print(f"seed {SEED}, {SECONDS} s", flush=True)
-        with World(aof=True) as world, ArkFront(world.ark.address) as front:
+        print(f"seed {SEED}, {SECONDS} s, storage {STORAGE}", flush=True)
+        with World(aof=True) as world, ArkFront(world.ark.address) as front, tempfile.TemporaryDirectory() as folder:
+            self.pictures = Pictures(world, folder, SEED, self.gateways) if STORAGE == "on" else None
             if "dns" not in front.kinds:
                 print("without failures of DNS: mount namespaces are not allowed here")
             self.build_fleet(world, front)
             before = self.footprints()
-            crowd = Crowd(CLIENTS, SEED, lambda: [gateway.address for gateway in self.fleet.of("gateway")])
+            crowd = Crowd(CLIENTS, SEED, self.gateways)
             faults = Faults(world, self.fleet, SEED, front)
             crowd.start()
+            if self.pictures:
+                self.pictures.start(crowd.stories)
             faults.run(SECONDS)
             crowd.stop()
+            if self.pictures:
+                self.pictures.stop()
             judge = self.settle(world, crowd, faults.closings)
             self.report(crowd, faults, judge)
             self.assert_silent_only_when_frozen(crowd)
             self.assert_footprints_like(before)
             self.fleet.check()
+
+    def gateways(self):
+        return [gateway.address for gateway in self.fleet.of("gateway")]
 
     def build_fleet(self, world, front):
         """One gateway and two workers reach Redis through proxies. All workers reach ARK through `front`, one of them through a proxy too."""
@@ -64,10 +78,12 @@ class Chaos(ProcessTest):
             self.fleet.add(kind, lambda: start(options), proxies)
 
         def gateway(options):
-            return world.gateway(wait_ready=False, **GATEWAY, **options)
+            kept = self.pictures.options() if self.pictures else {}
+            return world.gateway(wait_ready=False, **GATEWAY, **kept, **options)
 
         def worker(options):
-            return world.worker(under=front.under, **WORKER, **options)
+            kept = self.pictures.worker_options() if self.pictures else {}
+            return world.worker(under=front.under, **WORKER, **kept, **options)
         add("gateway", gateway)
         add("gateway", gateway, redis=world.proxy())
         add("worker", worker)
@@ -94,6 +110,9 @@ class Chaos(ProcessTest):
 
     def report(self, crowd, faults, judge):
         found = judge.all()
+        if self.pictures:
+            self.pictures.settle(SETTLE_S)
+            found["pictures"] = self.pictures.judge(judge.tasks)
         reconnects = sum(story.reconnects for story in crowd.stories)
         ends = {}
         for task in judge.tasks.values():

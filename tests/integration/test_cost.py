@@ -33,11 +33,11 @@ class CostTest(ProcessTest):
 
 
 class KnownOutcomes(CostTest):
-    """ARK says what it made: task and simulator agree to the cent."""
+    """ARK reports its images, and the task's cost is exactly what the simulator charges."""
 
     CASES = (
         ("a group", FOUR, "", {"max_images": 3}, 0.09),
-        ("fewer images than asked for", FOUR, "images=2", {"max_images": 5}, 0.06),
+        ("fewer images than requested", FOUR, "images=2", {"max_images": 5}, 0.06),
         ("a refused slot is free", LITE, "fail=1:OutputImageSensitiveContentDetected", {"max_images": 3}, 0.07),
         ("a small image of pro", PRO, "", {"size": "1K", "urls": MANY[:1]}, 0.045),
         ("a large image of pro, with references", PRO, "", {"size": "2K", "urls": MANY[:4]}, 0.099),
@@ -86,7 +86,7 @@ class UnknownOutcomes(CostTest):
         self.assertEqual((end["paid_calls"], end["unknown_calls"], end["cost"]), (2, 1, self.usd(0.06, True)))
 
     def test_a_lost_worker(self):
-        """REAP ends the task without what the worker knows."""
+        """REAP ends the task without the worker's data."""
         self.start(WORKER_LEASE="1s")
         with self.gateway.generate("t1", prompt=sim("t1", "latency=600000"), max_images=2, max_paid_calls=1) as stream:
             stream.until("process calling")
@@ -115,7 +115,7 @@ class WithoutACall(CostTest):
             self.assertEqual(gateway.task(task_id).json()["cost"], cost)
 
     def test_a_task_without_a_plan(self):
-        """Of a gateway that makes no plans: the worker knows the price, CANCEL does not."""
+        """Without a plan in Redis the worker computes the cost from its own catalogue, but CANCEL cannot."""
         self.start()
         self.world.submit_many(1, "done", prompt=sim("t1", "images=1"))
         self.assertEqual(self.world.wait_state("done0", "done").log[-1].data["cost"], self.usd(0.03))
@@ -126,7 +126,7 @@ class WithoutACall(CostTest):
 
 
 class Operators(CostTest):
-    def test_a_retry_carries_the_cost_along(self):
+    def test_a_retry_keeps_the_cost(self):
         self.gateway = self.world.gateway(GATEWAY_ADMIN_KEY="secret-of-16-bytes")
         self.worker = self.world.worker()
         self.world.ark.script({"cut_after_image": 0}, {})

@@ -1,11 +1,14 @@
-"""The proxy configurations in deploy/ in front of a gateway: events pass at once, silence does not end a stream, no other path is open.
+"""The proxy configurations in deploy/ in front of a gateway: events pass at once, silence does not end a stream, stored pictures can be
+read, no other path is open.
 
-The files are used unchanged except for addresses, certificate and a shorter nginx timeout: 4 s instead of 60 s, so that a stream of 9 s
-exceeds it.
+The files are used unchanged except for addresses, certificate and shorter timeouts of nginx and HAProxy: 4 s instead of 60 s, so that a
+stream of 9 s and an answer of 6 s exceed them.
 """
 
 import contextlib
+import json
 import os
+import pathlib
 import re
 import shutil
 import ssl
@@ -20,12 +23,15 @@ from support.nginx import Nginx, is_listening
 from support.processes import DEADLINE, ProcessTest, Program, eventually
 from support.redis_server import free_port
 from support.world import BASE, World, request, sim
+from test_uploads import png
 
 NGINX = ROOT / "deploy/nginx/arkrelay.conf"
 CADDY = ROOT / "deploy/caddy/Caddyfile"
+HAPROXY = ROOT / "deploy/haproxy/haproxy.cfg"
 ADMIN_KEY = "operators-only-0123"
 HOST = {"Host": "localhost"}
-PATIENCE_S = 4                  # nginx's read timeout
+PATIENCE_S = 4                  # read timeout of nginx and HAProxy
+UPLOAD_BYTES = 30 << 20         # the most that ARK takes
 HELD_BACK_MS = 60_000           # images arrive after the end of the test
 
 
@@ -44,8 +50,9 @@ class ProxyTest(ProcessTest):
         self.tls = self.pair.trust()
         self.world = World()
         self.addCleanup(lambda: self.world.__exit__(None, None, None))
-        self.gateway = self.world.gateway(GATEWAY_HEARTBEAT="500ms", GATEWAY_OPENAI_HOLD="1s", GATEWAY_ADMIN_KEY=ADMIN_KEY, **self.gateway_options())
-        self.worker = self.world.worker()
+        self.storage = {"STORAGE": os.path.join(self.folder, "pictures")}
+        self.gateway = self.world.gateway(**self.storage, GATEWAY_HEARTBEAT="500ms", GATEWAY_OPENAI_HOLD="1s", GATEWAY_ADMIN_KEY=ADMIN_KEY, **self.gateway_options())
+        self.worker = self.world.worker(**self.storage)
         self.address = self.start_proxy()
 
     def gateway_options(self):
@@ -85,6 +92,25 @@ class ProxyTest(ProcessTest):
     def count_streams(self):
         text = self.gateway.get("/metrics", Authorization=f"Bearer {ADMIN_KEY}").body.decode()
         return int(re.search(r"^arkrelay_sse_streams (\d+)", text, re.M).group(1))
+
+    def check_pictures(self):
+        """A stored picture is passed on whole, in parts, and with its headers."""
+        with EventStream(self.address, "POST", f"{BASE}/generate/stream", request("t5", max_images=1), HOST, tls=self.tls) as stream:
+            path = json.loads(stream.to_end()[-1].data)["data"]["generated_images"][0]["stored_url"]
+        direct = eventually(lambda: (answer := self.gateway.get(path)).status == 200 and answer, "the picture is stored")
+        answer = self.ask("GET", path)
+        self.assertEqual((answer.status, answer.body), (200, direct.body))
+        for name in ("ETag", "Content-Type", "X-Content-Type-Options"):
+            self.assertEqual(answer.headers[name], direct.headers[name])
+        self.assertTrue(answer.headers["Cache-Control"].startswith("private, max-age="))
+        part = self.ask("GET", path, headers={"Range": "bytes=10-19"})
+        self.assertEqual((part.status, part.body), (206, direct.body[10:20]))
+        self.assertEqual(self.ask("GET", path, headers={"If-None-Match": direct.headers["ETag"]}).status, 304)
+        self.assertEqual(self.ask("GET", "/p").status, 404)
+
+    def check_the_largest_upload(self):
+        answer = self.ask("POST", f"{BASE}/uploads", png(100, 100, UPLOAD_BYTES), {"Content-Type": "image/png"})
+        self.assertEqual((answer.status, answer.json()["bytes"]), (201, UPLOAD_BYTES))
 
     def check_other_paths(self):
         answer = self.ask("POST", f"{BASE}/generate", request("t2", prompt=sim("t2", f"first_latency={HELD_BACK_MS}")))
@@ -134,6 +160,8 @@ class BehindNginx(ProxyTest):
         self.check_stream(2 * PATIENCE_S + 1)
         self.check_openai(PATIENCE_S + 2)
         self.check_disconnect()
+        self.check_pictures()
+        self.check_the_largest_upload()
         self.check_other_paths()
         self.check_http2()
         self.assertEqual(self.ask("POST", f"{BASE}/generate", b" " * 300_000, {"Content-Type": "application/json"}).status, 413)
@@ -169,8 +197,44 @@ class BehindCaddy(ProxyTest):
         self.check_stream(2)
         self.check_openai(2)
         self.check_disconnect()
+        self.check_pictures()
+        self.check_the_largest_upload()
         self.check_other_paths()
         self.check_http2()
+
+
+@unittest.skipUnless(shutil.which("haproxy"), "haproxy is not installed")
+class BehindHaproxy(ProxyTest):
+    def gateway_options(self):
+        return {"GATEWAY_CONNECTIONS_PER_ADDRESS": "0"}
+
+    def start_proxy(self):
+        port = free_port()
+        pem, config = os.path.join(self.folder, "both.pem"), os.path.join(self.folder, "haproxy.cfg")
+        with open(pem, "w", encoding="utf-8") as file:
+            file.writelines(pathlib.Path(part).read_text(encoding="utf-8") for part in (self.pair.cert, self.pair.key))
+        text = replaced(HAPROXY.read_text(), ("127.0.0.1:8000", self.gateway.address), ("bind :443", f"bind 127.0.0.1:{port}"),
+                        ("/etc/haproxy/images.example.com.pem", pem), ("    bind :80\n", ""),
+                        ("timeout client 60s ", f"timeout client {PATIENCE_S}s "), ("timeout server 60s ", f"timeout server {PATIENCE_S}s "))
+        with open(config, "w", encoding="utf-8") as file:
+            file.write(text)
+        haproxy = Program("haproxy", ["haproxy", "-db", "-f", config])
+        self.addCleanup(lambda: haproxy.is_running() and haproxy.kill())
+        eventually(lambda: is_listening(f"127.0.0.1:{port}"), "haproxy listens")
+        self.haproxy = haproxy
+        return f"127.0.0.1:{port}"
+
+    def test_streams_disconnects_and_other_paths(self):
+        self.check_stream(2 * PATIENCE_S + 1)
+        self.check_openai(PATIENCE_S + 2)
+        self.check_disconnect()
+        self.check_pictures()
+        self.check_the_largest_upload()
+        self.check_other_paths()
+        self.check_http2()
+        said = "\n".join(self.haproxy.lines)
+        self.assertIn(f"{BASE}/tasks/t2", said)
+        self.assertNotIn("/p/", said)
 
 
 class InFrontOfAll(ProcessTest):

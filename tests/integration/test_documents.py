@@ -16,6 +16,7 @@ RUN = [
     ("README.md", "./scripts/setup_env.sh", "tests/integration/test_run_script.py"),
     ("README.md", "--new-key", "tests/integration/test_run_script.py"),
     ("README.md", "./scripts/test.sh", ".ci/run"),
+    ("README.md", "OPENAI_BASE_URL", "tests/integration/test_openai_clients.py"),
     ("docs/api.md", "", "tests/integration/test_api_documents.py"),
     ("docs/openai.md", "curl ", "tests/integration/test_openai_clients.py"),
     ("docs/operations.md", "", "tests/integration/test_operations.py"),

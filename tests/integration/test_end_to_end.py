@@ -154,7 +154,7 @@ class OneTask(SystemTest):
         self.assertEqual((task["status"], task["attempts"], task["paid_calls"]), ("done", 1, 1))
         self.assertEqual(task["result"]["generated_images"], done["generated_images"])
 
-    def test_a_text_alone_becomes_images(self):
+    def test_text_to_image(self):
         for task_id, fields in (("text", {}), ("text-empty", {"urls": []}), ("text-one", {"max_images": 1, "size": "2048x2048"}),
                                 ("text-last", {"watermark": False}), ("text-all", {"urls": [], "watermark": True, "seed": 7})):
             with self.subTest(task_id):
@@ -373,7 +373,7 @@ class OtherOptions(ProcessTest):
                              ("expired", "no", 0, 0, True))
             self.assertIn("ark_unreachable", error["error"])
 
-    def test_ark_comes_back(self):
+    def test_tasks_run_after_an_outage_of_ark(self):
         with World() as world:
             address = world.ark.address
             world.ark.stop()

@@ -223,7 +223,7 @@ class LargeEvents(GatewayTest):
             job.finish()
             self.assert_numbers(stream.to_end(), *range(1, 8))
 
-    def test_a_stalled_reader_is_cut_and_holds_one_event(self):
+    def test_a_stalled_reader_is_cut_and_uses_memory_for_one_event(self):
         gateway = self.world.gateway(GATEWAY_TAIL_CHECK=NEVER)
         gateway.submit("t1")
         with contextlib.ExitStack() as stack:

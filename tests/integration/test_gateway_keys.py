@@ -19,34 +19,16 @@ import time
 import unittest
 
 from gateway_case import GatewayTest, HeldReplies
+from support.client_key import FOR_EVER, Key
 from support.http_client import Connection, EventStream, fetch
 from support.processes import ProcessTest, binary, eventually
 from support.scripts import PREFIX
 from support.world import BASE, request
 
 OPERATORS = "operators-key-of-these-tests"
-FOR_EVER = "-"
 PAST, FUTURE = "2026-01-02T03:04:05Z", "2999-01-01"
 HELD_MS = 10 * 60_000
 DAY_S = 86_400
-
-
-class Key:
-    """A key in the documented format, created without the program."""
-    numbers = itertools.count(1)
-
-    def __init__(self, client):
-        self.client, self.id = client, f"{next(self.numbers):012x}"
-        text = f"arkrelay_{self.id}_{os.urandom(32).hex()}"
-        self.token = text + hashlib.sha256(text.encode()).hexdigest()[:8]
-
-    def line(self, *more, expires=FOR_EVER):
-        digest = hashlib.sha256(self.token.encode()).hexdigest()
-        return " ".join([self.id, self.client, digest, "2026-01-01T00:00:00Z", expires, *more]) + "\n"
-
-    @property
-    def header(self):
-        return {"Authorization": f"Bearer {self.token}"}
 
 
 def assert_logged(test, gateway, pattern):
@@ -544,6 +526,20 @@ class Requests(KeysTest):
         self.assertEqual(answer.headers["ratelimit-policy"], '"requests";q=6;w=60')
         self.redis("HINCRBY", self.LIMITS, "filled_at", -5000)
         self.assertEqual(self.ask(gateway, self.key).status, 200, "after the retry delay")
+
+    def test_the_openai_api_has_the_headers_that_its_clients_read(self):
+        names = [f"x-ratelimit-{name}-requests" for name in ("limit", "remaining", "reset")]
+        gateway = self.gateway(self.key.line("requests=6"))
+        for tokens, status, values in ((6, 200, ["6", "5", "10s"]), (2.5, 200, ["6", "1", "45s"]), (1, 200, ["6", "0", "1m0s"]),
+                                       (0.5, 429, ["6", "0", "5s"])):
+            self.stand_still(tokens)
+            answer = fetch(gateway.address, "GET", "/v1/models", headers=self.key.header)
+            self.assertEqual((answer.status, [answer.headers.get(name) for name in names]), (status, values), tokens)
+            self.assertIn("ratelimit", answer.headers)
+        self.stand_still(0.95)
+        self.assertRegex(fetch(gateway.address, "GET", "/v1/models", headers=self.key.header).headers[names[2]], "^50[01]ms$")
+        self.stand_still(6)
+        self.assertNotIn(names[0], self.ask(gateway, self.key).headers)
 
     def test_all_endpoints_count_per_client(self):
         other = Key("other")

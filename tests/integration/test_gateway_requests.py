@@ -42,7 +42,7 @@ BAD_HEADS = [
     ("latin-1", {"Content-Type": "application/json; charset=latin1"}, 415, "content_type"),
     ("gzip", {"Content-Encoding": "gzip"}, 415, "content_encoding"),
     ("no length", {"Content-Length": None}, 411, "length_required"),
-    ("an id of its own", {"Idempotency-Key": "other"}, 422, "invalid_fields"),
+    ("another id in the key", {"Idempotency-Key": "other"}, 422, "invalid_fields"),
 ]
 
 

@@ -332,7 +332,7 @@ def resident(pid):
 
 
 def row(family):
-    names = sorted(family.label_names(), key=["route", "scope", "code"].index) if len(family.label_names()) > 1 else family.label_names()
+    names = sorted(family.label_names(), key=["route", "scope", "code", "endpoint", "outcome"].index) if len(family.label_names()) > 1 else family.label_names()
     labels = "{" + ",".join(names) + "}" if names else ""
     return f"| `{family.name}{labels}` | {family.type} | {family.help} |"
 

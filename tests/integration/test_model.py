@@ -88,7 +88,8 @@ class RandomWalk(ProcessTest):
 
     def call_submit(self, id, hash, max_paid):
         new_epoch, images_limit = id not in self.model.tasks, IMAGES_LIMITS[id[0]]
-        word, *rest = self.run_script("submit", id, hash, '{"urls":["u"]}', max_paid, TTL_MS, QUEUE_LIMIT, LONG, CLIENT_LIMIT, "",
+        urls = "u" * self.chance.choice([1, 300])
+        word, *rest = self.run_script("submit", id, hash, '{"urls":["%s"]}' % urls, max_paid, TTL_MS, QUEUE_LIMIT, LONG, CLIENT_LIMIT, "",
                                       SLOTS, images_limit)
         expected, images_left = self.model.submit(id, hash, max_paid, QUEUE_LIMIT, CLIENT_LIMIT, SLOTS, images_limit)
         self.compare([word], [expected])
@@ -263,7 +264,7 @@ class RandomWalk(ProcessTest):
         if (job := self.some_job()) and job.call:
             job.wseq += 1
             self.serial += 1
-            image, index = self.chance.choice([f"u{self.serial}", ""]), self.chance.choice([0, 1, 2, 3, 7])
+            image, index = self.chance.choice([f"u{self.serial}", f"u{self.serial}" + "v" * 300, ""]), self.chance.choice([0, 1, 2, 3, 7])
             self.call("emit", job.id, job.fence, job.wseq, index, image)
 
     def finish(self):

@@ -1,4 +1,4 @@
-"""Models: what GET /models says, what the gateway refuses for a model before it is queued, and what reaches ARK."""
+"""Models: the list in GET /models, requests that the gateway refuses for a model, and the parameters that ARK gets."""
 
 import json
 import pathlib
@@ -19,11 +19,11 @@ class ModelsTest(ProcessTest):
         self.world = self.enterContext(World())
 
     def start(self, **defaults):
-        """The same defaults for both, as the documents say."""
+        """Starts a gateway and a worker with the same defaults."""
         self.gateway, self.worker = self.world.gateway(**defaults), self.world.worker(**defaults)
 
     def run_task(self, task_id, directives="images=1", **fields):
-        """Its final event, and the call that reached ARK."""
+        """Returns the final event of the task, and its call to ARK."""
         with self.gateway.generate(task_id, **{"prompt": sim(task_id, directives), **fields}) as stream:
             final = stream.to_end()[-1]
         return final, self.world.ark.calls()[-1]
@@ -52,7 +52,7 @@ class TheList(ModelsTest):
 
 class Refusals(ModelsTest):
     def refused(self, gateway, **fields):
-        """The errors of a request that is refused by both endpoints, and leaves nothing in Redis."""
+        """The errors of a request. Both endpoints must refuse it and write nothing to Redis."""
         for path in ("generate", "generate/stream"):
             answer = fetch(gateway.address, "POST", f"{BASE}/{path}", request("t1", **fields))
             self.assertEqual(answer.status, 422, answer)
@@ -61,7 +61,7 @@ class Refusals(ModelsTest):
         self.assertEqual(self.world.look().tasks, {})
         return {error["pointer"]: error["detail"] for error in problem["errors"]}
 
-    def test_what_the_model_cannot_do_is_refused_before_it_is_queued(self):
+    def test_parameters_that_the_model_does_not_support_are_refused(self):
         gateway = self.world.gateway()
         many = URLS * 6
         for fields, errors in (
@@ -82,10 +82,10 @@ class Refusals(ModelsTest):
         errors = self.refused(self.world.gateway(), model=PRO, size="4K", watermark="yes", foo=1)
         self.assertEqual(set(errors), {"/size", "/watermark", "/foo"})
 
-    def test_nothing_is_said_about_a_model_that_is_not_one(self):
+    def test_an_invalid_model_is_the_only_error(self):
         self.assertEqual(set(self.refused(self.world.gateway(), model="a b", output_format="png")), {"/model"})
 
-    def test_the_default_model_counts(self):
+    def test_the_default_model_is_checked(self):
         gateway = self.world.gateway(ARK_MODEL=PRO)
         self.assertEqual(set(self.refused(gateway, urls=URLS * 6)), {"/urls"})
         self.assertEqual(gateway.submit("t2", size="1.5K").status, 202)
@@ -114,7 +114,7 @@ class WhatReachesArk(ModelsTest):
                 self.assertEqual((final.event, call["status"], call["extras"]), ("done", 200, extras))
         self.worker.wait_for(rf"warn .*not in the catalogue.*task=public.t8 model=\"{ENDPOINT}\"")
 
-    def test_the_plan_of_the_gateway_holds_whatever_the_worker_is_configured_for(self):
+    def test_the_gateways_plan_is_used_with_any_configuration_of_the_worker(self):
         self.gateway = self.world.gateway(ARK_MODEL=LITE, ARK_SIZE="3K", ARK_MAX_IMAGES=2, ARK_WATERMARK="on", ARK_OUTPUT_FORMAT="png", ARK_PROMPT="ours")
         self.world.worker(ARK_MODEL=PRO, ARK_SIZE="1K", ARK_MAX_IMAGES=9)
         final, call = self.run_task("t1")
@@ -125,7 +125,7 @@ class WhatReachesArk(ModelsTest):
             stream.to_end()
         self.assertEqual(self.world.ark.calls()[-1]["prompt"], "ours")
 
-    def test_the_plan_is_stored_beside_the_request_and_is_no_part_of_its_hash(self):
+    def test_the_plan_is_stored_but_not_part_of_the_hash(self):
         gateway = self.world.gateway()
         self.assertEqual(gateway.submit("t1").status, 202)
         stored, plan = (text.decode() for text in self.world.redis("LRANGE", "arkrelay:{0}:events:public.t1", 0, 1))
@@ -172,7 +172,7 @@ class WhatReachesArk(ModelsTest):
         self.assertEqual(gateway.submit("t1", model=ENDPOINT, guidance_scale=7, background="transparent", urls=URLS[:1], layers=False).status, 200)
         self.assertEqual(gateway.submit("t1", model=ENDPOINT, guidance_scale=7, background="transparent", urls=URLS[:1]).status, 409)
 
-    def test_images_that_count_are_those_that_the_model_makes(self):
+    def test_the_image_limit_counts_the_images_of_the_model(self):
         gateway = self.world.gateway(GATEWAY_CLIENT_IMAGES=20)
         for task_id, fields, status in (("t1", {"model": PRO}, 202), ("t2", {"model": FOUR}, 202),
                                         ("t3", {"model": PRO, "layers": True, "urls": URLS[:1]}, 429),

@@ -46,12 +46,12 @@ class ModelsFile(ProcessTest):
         self.assertEqual(done.returncode, 78, done.stderr)
         return done.stderr.splitlines()[-1]
 
-    def test_a_broken_file_keeps_both_programs_from_starting(self):
+    def test_an_invalid_file_keeps_both_programs_from_starting(self):
         self.write(BROKEN)
         for program in ("arkrelay-gateway", "arkrelay-worker"):
             self.assertEqual(self.start_badly(program), f"{program}: MODELS_FILE {self.file}: {WHY}")
 
-    def test_what_cannot_be_read_keeps_them_from_starting(self):
+    def test_an_unreadable_file_keeps_both_programs_from_starting(self):
         fifo = self.file.with_name("fifo")
         os.mkfifo(fifo)
         for path, why in ((self.file, "No such file"), (self.file.parent, "not a regular file"), (fifo, "not a regular file")):
@@ -63,7 +63,7 @@ class ModelsFile(ProcessTest):
         self.write(" " * (1 << 20) + json.dumps({"models": []}))
         self.assertIn("is larger than 1048576 bytes", self.start_badly("arkrelay-worker"))
 
-    def test_the_worker_obeys_it_for_a_task_without_a_plan(self):
+    def test_the_worker_uses_it_for_a_task_without_a_plan(self):
         """From the start, and after a reload."""
         self.write({"models": [ALONE]})
         worker = self.world.worker(MODELS_FILE=str(self.file))
@@ -81,7 +81,7 @@ class ModelsFile(ProcessTest):
         self.write(re.search(r"```json\n(\{\n  \"models\".*?)```", page, re.S).group(1))
         self.world.worker(MODELS_FILE=str(self.file)).stop()
 
-    def test_the_gateway_obeys_it_from_the_start_and_after_a_reload(self):
+    def test_the_gateway_uses_it_from_the_start_and_after_a_reload(self):
         self.write({"models": [ALONE]})
         gateway = self.world.gateway(MODELS_FILE=str(self.file), GATEWAY_THREADS=2)
         versions = [gateway.get(f"{BASE}/models").json()["version"]]
@@ -92,7 +92,7 @@ class ModelsFile(ProcessTest):
         self.assertEqual(len(set(versions)), 2)
         self.assertIn(f"version={versions[1]}", "\n".join(gateway.lines))
 
-    def test_a_broken_file_leaves_the_old_catalogue_in_place(self):
+    def test_an_invalid_file_keeps_the_old_catalogue(self):
         self.write({"models": [ALONE]})
         gateway = self.world.gateway(MODELS_FILE=str(self.file), GATEWAY_THREADS=2)
         worker = self.world.worker(MODELS_FILE=str(self.file))
@@ -106,7 +106,7 @@ class ModelsFile(ProcessTest):
         worker.wait_for("reloading")
         self.assertEqual(worker.get("/livez").status, 200)
 
-    def test_a_default_model_that_becomes_known_is_no_longer_warned_of(self):
+    def test_the_warning_about_an_unlisted_default_model_is_not_repeated(self):
         self.write({"models": []})
         endpoint = "ep-20260101120000-abcde"
         worker = self.world.worker(MODELS_FILE=str(self.file), ARK_MODEL=endpoint)

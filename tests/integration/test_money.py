@@ -3,8 +3,13 @@
 Every row needs a test in this file, and every test a row.
 """
 
+import contextlib
 import json
 import re
+import socket
+import struct
+import tempfile
+import threading
 import unittest
 
 from support.documents import ROOT
@@ -31,6 +36,14 @@ def said(event, data):
     """The same values of a final event."""
     retryable = {True: "true", False: "false", None: ""}[data.get("retryable")]
     return event, data.get("code", ""), data["charged"], f"{data['paid_calls']}, {data['unknown_calls']}", retryable
+
+
+def pump(source, target):
+    """Copies what arrives, and its end."""
+    while piece := source.recv(1 << 16):
+        target.sendall(piece)
+    with contextlib.suppress(OSError):
+        target.shutdown(socket.SHUT_WR)
 
 
 # -- ARK's responses on the wire
@@ -183,21 +196,60 @@ class Calls(ProcessTest):
         return self.run_to_end(task_id, {"cut_after_image": 0}, {"status": 400}, max_paid_calls=2)
 
     def too_many_references(self, task_id):
-        """Of a gateway that has another catalogue: ours refuses the request."""
+        """Submits directly to Redis, because the gateway would refuse the request."""
         spec = json.dumps({"model": "doubao-seedream-5-0-pro-260628", "urls": [f"https://example.com/{n}.jpg" for n in range(11)]})
         self.world.run_script("submit", f"public.{task_id}", "hash", spec, 1, 86_400_000, 100_000, 86_400_000, 100_000, "")
         with self.gateway.follow(task_id) as stream:
             end = stream.to_end()[-1]
         return end.event, end.payload()
 
-    def not_confirmed(self, task_id):
+    @contextlib.contextmanager
+    def other_worker(self, **options):
         self.worker.stop()
         try:
-            worker = self.world.worker(PAID_CALL_DURABILITY="replica", PAID_CALL_DURABILITY_TIMEOUT="10ms", WORKER_MAX_ATTEMPTS=1)
-            end = self.run_to_end(task_id)
+            worker = self.world.worker(**options)
+            yield
             worker.stop()
         finally:
             self.start_worker()
+
+    def not_confirmed(self, task_id):
+        with self.other_worker(PAID_CALL_DURABILITY="replica", PAID_CALL_DURABILITY_TIMEOUT="10ms", WORKER_MAX_ATTEMPTS=1):
+            return self.run_to_end(task_id)
+
+    def submitted(self, task_id, urls, plan=""):
+        """What SUBMIT makes of the request; its end."""
+        spec = json.dumps({"prompt": sim(task_id), "urls": urls})
+        self.world.run_script("submit", f"public.{task_id}", "hash", spec, 1, 86_400_000, 100_000, 86_400_000, 100_000, "", 1, 0, plan)
+        with self.gateway.follow(task_id) as stream:
+            end = stream.to_end()[-1]
+        return end.event, end.payload()
+
+    def upload_is_gone(self, task_id):
+        plan = {"catalogue": "0", "images": 1, "model": "doubao-seedream-4-0-250828", "uploads": ["29991231/upload-gone"], "watermark": False}
+        with tempfile.TemporaryDirectory() as folder, self.other_worker(STORAGE=folder):
+            return self.submitted(task_id, ["upload:" + "0" * 64], json.dumps(plan, separators=(",", ":")))
+
+    def cut_in_the_request(self, task_id):
+        """The first connection ends while 20 MB are on their way."""
+        host, _, port = self.world.ark.address.rpartition(":")
+        with socket.create_server(("127.0.0.1", 0)) as front:
+            def serve():
+                first, _ = front.accept()
+                first.recv(1000)
+                first.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                first.close()
+                second, _ = front.accept()
+                with second, socket.create_connection((host, int(port))) as ark:
+                    back = threading.Thread(target=pump, args=(ark, second))
+                    back.start()
+                    pump(second, ark)
+                    back.join()
+            server = threading.Thread(target=serve)
+            server.start()
+            with self.other_worker(ARK_BASE_URL=f"http://127.0.0.1:{front.getsockname()[1]}/api/v3", RETRY_BACKOFF_MAX="100ms"):
+                end = self.submitted(task_id, ["data:image/png;base64," + "A" * (20 << 20)])
+            server.join()
         return end
 
     def unreadable(self, task_id):
@@ -206,7 +258,8 @@ class Calls(ProcessTest):
         end = self.world.wait_state(task_id, "failed").log[-1]
         return end.type, end.data
 
-    uncalled = ("more references than the model takes", "Redis did not confirm the record of the call", "the stored request cannot be read")
+    uncalled = ("more references than the model takes", "Redis did not confirm the record of the call", "the stored request cannot be read",
+                "an uploaded image is not in the storage")
     stages = {
         "the client cancelled after the first picture": cancelled_after_an_image,
         "cancelled during the call": cancelled_in_the_call,
@@ -215,6 +268,8 @@ class Calls(ProcessTest):
         "more references than the model takes": too_many_references,
         "Redis did not confirm the record of the call": not_confirmed,
         "the stored request cannot be read": unreadable,
+        "an uploaded image is not in the storage": upload_is_gone,
+        "the connection was cut before the whole request was sent, and the next call delivered": cut_in_the_request,
     }
 
 

@@ -30,6 +30,7 @@
 #include "tests/support/redis_server.h"
 #include "worker/account/governor.h"
 #include "worker/job/job.h"
+#include "worker/job/plan_cache.h"
 #include "worker/queue/claim.h"
 #include "worker/queue/lease.h"
 
@@ -88,6 +89,7 @@ struct world {
     struct governor *governor;
     struct web *web;
     struct claim *claim;
+    struct plan_cache plans;
     struct job_context context;
 
     struct job *job;
@@ -305,6 +307,7 @@ static void make_context(void)
         .lease_ms = LEASE_MS,
         .max_attempts = 3,
         .backoff = {.base_ms = 1, .max_ms = 1},
+        .plans = &world.plans,
         .catalogue = builtin_catalogue(),
         .defaults = &defaults,
         .ark_first_byte_ms = 250,
@@ -352,6 +355,7 @@ static int tear_down(void **state)
     (void)state;
     claim_destroy(world.claim); /* left over if a test failed, like the job */
     job_destroy(world.job);
+    plan_cache_deinit(&world.plans);
     web_destroy(world.web);
     governor_destroy(world.governor);
     lease_keeper_destroy(world.leases);
@@ -375,10 +379,22 @@ static size_t count_stage(const json_t *event, const char *stage)
     return text && !strcmp(text, stage);
 }
 
+/* The answer of READ. Its elements are the log, as clients get it. */
+static redisReply *read_log(const redisReply **elements)
+{
+    const struct script *script = &scripts[SCRIPT_READ];
+    redisReply *reply = redis_ask("EVAL %b 1 " PREFIX " " ID " 1", script->body, script->len);
+
+    assert_true(reply->elements > 4);
+    *elements = reply->element[4];
+    return reply;
+}
+
 /* The log must have events without gaps, each of them JSON. Returns the number of images. */
 static size_t check_event_log(void)
 {
-    redisReply *log = redis_ask("LRANGE " PREFIX "events:" ID " 2 -1");
+    const redisReply *log;
+    redisReply *reply = read_log(&log);
     size_t count = 0;
 
     for (size_t i = 0; i < log->elements; i++) {
@@ -390,20 +406,21 @@ static size_t check_event_log(void)
         count += count_stage(event, "image");
         json_decref(event);
     }
-    freeReplyObject(log);
+    freeReplyObject(reply);
     return count;
 }
 
 /* The result must have every image, or the reason why it is missing. Returns the number of images. */
 static size_t check_result(void)
 {
-    redisReply *reply = redis_ask("LINDEX " PREFIX "events:" ID " -1");
-    const char *brace = reply->str ? strchr(reply->str, '{') : NULL;
+    const redisReply *log;
+    redisReply *reply = read_log(&log);
+    const char *last = log->elements ? log->element[log->elements - 1]->str : "", *brace = strchr(last, '{');
     json_t *event = brace ? json_loads(brace, 0, NULL) : NULL, *result = json_object_get(event, "data");
     size_t count = json_array_size(json_object_get(result, "generated_images"));
 
     if (!result || count + json_array_size(json_object_get(result, "failed_images")) != IMAGES)
-        fail_msg("images are missing: %s", reply->str);
+        fail_msg("images are missing: %s", last);
     json_decref(event);
     freeReplyObject(reply);
     return count;

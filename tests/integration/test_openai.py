@@ -1,4 +1,4 @@
-"""The OpenAI door on the wire: status, white space, cuts, events and errors. The test is the worker."""
+"""The OpenAI endpoints: status, white space, cut connections, events and errors. The test runs the worker's scripts itself."""
 
 import hashlib
 import json
@@ -9,10 +9,11 @@ import threading
 import unittest
 
 from gateway_case import NEVER, GatewayTest
+from support.client_key import Key
 from support.http_client import Connection, Cut, fetch
 from support.processes import eventually
 from support.world import BASE
-from test_gateway_keys import Key
+from test_metrics import scrape
 
 PATH = "/v1/images/generations"
 KEY = "order-1"
@@ -26,7 +27,7 @@ def task_id(index=None, key=KEY):
 
 
 class Asking:
-    """A request under way: `response` once its head is there, `rest` reads what follows."""
+    """A request in progress: `response` has the head once it has arrived, `rest` reads the bytes after it."""
 
     def __init__(self, address, body, headers=None, version="1.1", key=KEY):
         self.connection = Connection(address)
@@ -41,7 +42,7 @@ class Asking:
         self.connection.send(("\r\n".join(lines) + "\r\n\r\n").encode() + text)
 
     def read_until(self, part):
-        """All bytes so far, at least up to this part."""
+        """Returns all bytes so far, at least up to this part."""
         while part not in self.raw:
             piece = self.connection.socket.recv(65536)
             if not piece:
@@ -63,7 +64,7 @@ class Asking:
 
 
 def chunks(raw):
-    """(the content, whether the last chunk is there)"""
+    """(the content, whether the last chunk has arrived)"""
     rest, content = raw.partition(b"\r\n\r\n")[2], b""
     while rest:
         size, _, rest = rest.partition(b"\r\n")
@@ -129,7 +130,7 @@ class Held(DoorTest):
         self.assertEqual([image["url"] for image in json.loads(response.body)["data"]], [IMAGE])
         self.assertEqual(self.gateway.task(task_id()).json()["status"], "done")
 
-    def test_failures_have_their_status(self):
+    def test_the_status_of_each_failure(self):
         rows = [("ark_overloaded", True, "void", 503, True), ("ark_rate_limited", True, "void", 429, True),
                 ("ark_content_refused", False, "void", 400, False), ("ark_invalid_request", False, "void", 400, False),
                 ("ark_unauthorized", False, "void", 424, False), ("outcome_unknown", False, "unknown", 424, False)]
@@ -149,7 +150,7 @@ class Held(DoorTest):
         self.gateway.cancel(task_id())
         self.assert_error(self.answer(asking), 424, "cancelled", False)
 
-    def test_a_task_that_is_gone(self):
+    def test_an_expired_task(self):
         asking = self.ask()
         job = self.claim_order()
         self.redis("FLUSHALL")
@@ -253,7 +254,7 @@ class Opened(DoorTest):
         self.done(job)
         self.assertEqual(len(json.loads(chunks(asking.read_all())[0])["data"]), 1)
 
-    def test_a_client_that_leaves_leaves_its_task(self):
+    def test_a_disconnect_does_not_affect_the_task(self):
         asking = self.ask()
         job = self.claim_order()
         asking.read_until(b"1\r\n \r\n")
@@ -272,7 +273,7 @@ class Opened(DoorTest):
 
 class Streams(DoorTest):
     def events(self, raw):
-        """[(event, data)] of a whole stream. What OpenAI's Python SDK fails on is an error here."""
+        """[(event, data)] of a complete stream. Raises an error where OpenAI's Python SDK would fail."""
         body, complete = chunks(raw)
         self.assertTrue(complete)
         events = []
@@ -299,7 +300,7 @@ class Streams(DoorTest):
         for _, data in events:
             self.assertEqual({"background", "created_at", "output_format", "quality", "size"} - set(data), set())
 
-    def test_comments_keep_it_busy(self):
+    def test_comments_are_sent_during_silence(self):
         gateway = self.world.gateway(GATEWAY_OPENAI_HOLD="100ms", GATEWAY_HEARTBEAT="100ms")
         asking = self.ask(gateway, stream=True)
         job = self.claim_order()
@@ -374,6 +375,53 @@ class Orders(DoorTest):
         self.assert_error(self.answer(self.ask()), 503, "store_unavailable", True)
 
 
+class Counted(DoorTest):
+    """The metrics of the door."""
+
+    def counts(self, gateway):
+        found = scrape(gateway)
+        outcomes = found["arkrelay_openai_requests_total"]
+        return ({name: int(value) for name in outcomes.values_of("outcome") if (value := outcomes.value(endpoint="generations", outcome=name))},
+                int(found["arkrelay_openai_repeats_total"].value()))
+
+    def wait_counts(self, gateway, repeats=0, **outcomes):
+        eventually(lambda: self.counts(gateway) == (outcomes, repeats), f"{outcomes} and {repeats} repeats")
+
+    def test_every_outcome(self):
+        gateway = self.world.gateway(GATEWAY_OPENAI_HOLD="100ms", GATEWAY_HEARTBEAT="100ms", GATEWAY_QUEUE_LIMIT=3)
+        self.assertEqual(self.counts(gateway), ({}, 0))
+        self.answer(self.ask(gateway, prompt=""))
+        self.answer(self.ask(gateway, headers={"Content-Type": "text/plain"}))
+        self.wait_counts(gateway, invalid=2)
+        self.answer(self.ask(gateway, n=4, key="many"))
+        self.wait_counts(gateway, invalid=2, refused=1)
+        asking = self.ask(gateway, n=2)
+        first, second = self.claim_order(0), self.claim_order(1)
+        self.done(first)
+        self.fail_job(second)
+        asking.read_all()
+        self.wait_counts(gateway, invalid=2, refused=1, partial=1)
+        asking = self.ask(gateway, key="cut")
+        asking.read_until(b"1\r\n \r\n")
+        self.fail_job(self.claim_order(key="cut"))
+        asking.read_all()
+        self.wait_counts(gateway, invalid=2, refused=1, partial=1, cut=1)
+        asking = self.ask(gateway, key="gone")
+        job = self.claim_order(key="gone")
+        asking.close()
+        self.wait_counts(gateway, invalid=2, refused=1, partial=1, cut=1, gone=1)
+        self.done(job)
+        self.ask(gateway, key="gone").read_all()
+        self.wait_counts(gateway, 1, invalid=2, refused=1, partial=1, cut=1, gone=1, done=1)
+
+    def test_a_failure_with_its_status_and_one_in_a_stream(self):
+        for stream in (False, True):
+            asking = self.ask(stream=stream, key=f"key{stream}")
+            self.fail_job(self.claim_order(key=f"key{stream}"))
+            self.answer(asking) if not stream else asking.read_all()
+            self.wait_counts(self.gateway, failed=1 + stream)
+
+
 class Errors(DoorTest):
     """Every answer below /v1 that is not 2xx has OpenAI's form."""
 
@@ -399,7 +447,7 @@ class Errors(DoorTest):
         self.assert_error(self.fetch("POST", PATH, BODY, **{"Content-Type": "text/plain"}), 415, "content_type", False)
         self.assertEqual(self.fetch("GET", "/v10").headers["content-type"], "application/problem+json")
 
-    def test_what_the_server_itself_refuses(self):
+    def test_refusals_of_the_http_server(self):
         for name, request, status in (("no host", f"GET {PATH} HTTP/1.1\r\n\r\n", 400), ("too long", f"POST {PATH}?x HTTP/1.1\r\nHost: x\r\nContent-Length: 999999\r\n\r\n", 413),
                                       ("a method", f"BREW {PATH} HTTP/1.1\r\nHost: x\r\n\r\n", 501)):
             with self.subTest(name), socket.create_connection(self.gateway.address.split(":")) as raw:
@@ -447,7 +495,7 @@ class Models(DoorTest):
         self.done(self.claim_order())
         self.assertEqual(self.answer(asking).status, 200)
 
-    def test_the_native_api_knows_the_tasks(self):
+    def test_the_native_api_serves_the_tasks(self):
         asking = self.ask()
         self.done(self.claim_order())
         id = self.answer(asking).headers["arkrelay-tasks"]

@@ -1,6 +1,8 @@
 """The openai package and the AI SDK, unchanged, against gateway, worker and simulator."""
 
+import shutil
 import subprocess
+import tempfile
 import unittest
 
 from support import npm
@@ -53,16 +55,15 @@ class Clients(ProcessTest):
         self.assertEqual(self.gateway.task(answer["tasks"]).json()["result"]["generated_images"][0]["url"], answer["data"][0]["url"])
         self.assert_calls(1)
 
-    def test_the_programs_of_the_document(self):
-        """As printed, but for the address."""
-        page = ROOT / "docs/openai.md"
-        program, = (block.text for block in blocks(page, "js") if not block.is_illustration)
-        command, = (block.text for block in blocks(page, "sh") if not block.is_illustration)
-        (npm.FOLDER / "example.mjs").write_text(program.replace("127.0.0.1:8000", self.gateway.address))
-        for words in (["node", "example.mjs"], ["bash", "-c", command.replace("127.0.0.1:8000", self.gateway.address)]):
-            done = subprocess.run(words, cwd=npm.FOLDER, timeout=60, capture_output=True, text=True, check=False)
+    def test_the_script_of_the_readme(self):
+        for page in ("README.md", "README.zh-CN.md"):
+            script, = (block.text for block in blocks(ROOT / page, "sh") if "OPENAI_BASE_URL" in block.text)
+            installed, _, rest = script.partition("\n")
+            self.assertEqual(installed, "npm install openai")
+            done = subprocess.run(["bash", "-ec", rest.replace("127.0.0.1:8000", self.gateway.address)], cwd=npm.FOLDER, timeout=60, capture_output=True,
+                                  text=True, check=False)
             self.assertEqual((done.returncode, done.stderr), (0, ""))
-            self.assertRegex(done.stdout, r"http://[\w.:]+/doubao")
+            self.assertRegex(done.stdout, r"^http://[\w.:]+/doubao")
         self.assert_calls(2)
 
     def test_four_images_are_four_tasks(self):
@@ -107,6 +108,53 @@ class Clients(ProcessTest):
         self.world.ark.wait_calls(self.calls + 1)
         eventually(lambda: self.world.redis("PUBSUB", "CHANNELS") == [], "the gateway has forgotten the order")
         self.assert_calls(1)
+
+
+class Programs(ProcessTest):
+    """The programs of docs/openai.md as printed, but for the address, with a storage."""
+
+    @classmethod
+    def setUpClass(cls):
+        npm.install()
+        store = cls.enterClassContext(tempfile.TemporaryDirectory())
+        cls.world = World()
+        cls.addClassCleanup(lambda: cls.world.__exit__(None, None, None))
+        cls.gateway = cls.world.gateway(STORAGE=store)
+        cls.world.worker(STORAGE=store)
+        shutil.copy(ROOT / "tests/data/images/rgb.png", npm.FOLDER / "photo.png")
+
+    def run_program(self, words, text):
+        text = text.replace("127.0.0.1:8000", self.gateway.address)
+        if words == ["node"]:
+            (npm.FOLDER / "example.mjs").write_text(text)
+            words, text = ["node", "example.mjs"], ""
+        done = subprocess.run([*words, *([text] if text else [])], cwd=npm.FOLDER, timeout=60, capture_output=True, text=True, check=False)
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        return done.stdout
+
+    def test_each_program(self):
+        """What it prints, and the images that ARK made for it."""
+        link = r"http://[\w.:]+/doubao"
+        table = {"images.generate(": (link, 1), "images.edit(": (link, 1), "createOpenAICompatible": ("^image/jpeg$", 1),
+                 "createByteDance": ("^image/jpeg,image/jpeg$", 2), "/images/generations": (link, 1), "/images/edits": (link, 1)}
+        page, seen = ROOT / "docs/openai.md", set()
+        for kind, words in (("js", ["node"]), ("sh", ["bash", "-c"])):
+            for block in blocks(page, kind):
+                if block.is_illustration:
+                    continue
+                name, = (part for part in table if part in block.text)
+                seen.add(name)
+                with self.subTest(name):
+                    before = self.world.ark.stats()["images_billed"]
+                    printed, images = table[name]
+                    self.assertRegex(self.run_program(words, block.text).strip(), printed)
+                    self.assertEqual(self.world.ark.stats()["images_billed"] - before, images)
+        self.assertEqual(seen, set(table))
+        self.assertEqual((npm.FOLDER / "bicycle.jpeg").read_bytes()[:3], b"\xff\xd8\xff")
+
+    def test_the_ai_sdk_splits_several_images(self):
+        said = npm.run("openai.mjs", "ai-two", self.gateway.url)
+        self.assertEqual(len(said["value"]["images"]), 2)
 
 
 if __name__ == "__main__":

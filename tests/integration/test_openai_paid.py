@@ -15,7 +15,7 @@ REFUSED = "[[sim: status=400 code=InputTextSensitiveContentDetected]]"
 
 
 def table():
-    """{what the client did: (what it gets, what is paid)}"""
+    """{action of the client: (answer, images paid)}"""
     text = (ROOT / "docs/openai.md").read_text(encoding="utf-8").partition("## What is paid\n")[2]
     rows = re.findall(r"^\| (.*?) \| (.*?) \| (.*?) \|$", text, re.M)
     return {did: (gets, paid) for did, gets, paid in rows if did != "what the client did"}
@@ -45,7 +45,7 @@ class Paid(ProcessTest):
         self.assertEqual(len(self.answer(response, 200).json()["data"]), count)
         return response
 
-    # -- the rows: each returns how many images were paid in the end
+    # -- the rows: each returns the number of images paid in the end
 
     def one(self):
         self.images(self.ask(), 1)
@@ -70,7 +70,7 @@ class Paid(ProcessTest):
         return 0
 
     def busy(self):
-        """In a world of its own, because the circuit breaker stays open for a while."""
+        """Uses a separate world, because the circuit breaker stays open for a while."""
         with World() as world:
             world.ark.outage(status=503, code="ServerOverloaded")
             world.worker()

@@ -55,13 +55,13 @@ class Packages(RepeatTest):
                 self.assertEqual(self.cutter.answers, 2)
                 self.assert_calls(1)
 
-    def test_openai_cut_again_and_again(self):
+    def test_openai_with_four_cuts(self):
         self.assertEqual(self.run_case("persistent", "before", "head", "body", "before")["value"]["images"], 1)
         self.assertEqual(self.cutter.answers, 5)
         self.assert_calls(1)
 
     def test_openai_without_its_retries(self):
-        """Requests that do not say that they are retries."""
+        """Repeated requests without the header that marks a retry."""
         self.assertEqual(self.run_case("persistent-alone", *CUTS)["value"], {"tries": 4, "images": 1})
         self.assert_calls(1)
 
@@ -73,7 +73,7 @@ class Packages(RepeatTest):
         self.assertEqual(self.run_case("persistent-stream", *CUTS)["value"]["images"], 1)
         self.assert_calls(1)
 
-    def test_equal_requests_that_were_answered_are_orders_of_their_own(self):
+    def test_equal_requests_after_an_answer_are_separate_orders(self):
         self.assertEqual(len(set(self.run_case("deliberate")["value"])), 4)
         self.assert_calls(4)
 
@@ -120,13 +120,13 @@ class Plain(RepeatTest):
         self.ask(prompt="equal", response_format="url", user="alice")
         self.assert_calls(5)
 
-    def test_a_client_that_leaves_before_the_answer(self):
-        """Its repetition gets the image of the call that is under way."""
+    def test_a_client_that_disconnects_before_the_answer(self):
+        """The repeated request gets the image of the call in flight."""
         prompt = "left [[sim: first_latency=1500]]"
         with Connection(self.gateway.address) as connection:
             connection.request("POST", PATH, {"prompt": prompt})
             self.world.ark.wait_calls(self.calls + 1)
-        eventually(lambda: self.keys("unanswered:"), "the gateway knows")
+        eventually(lambda: self.keys("unanswered:"), "the gateway has noticed the disconnect")
         self.assertEqual(self.world.ark.stats()["images_billed"], self.billed)
         self.url(self.ask(prompt=prompt))
         self.assert_calls(1)
@@ -164,18 +164,18 @@ class Plain(RepeatTest):
                 self.url(self.ask(prompt=name, **options))
                 self.assert_calls(2)
 
-    def test_one_whose_outcome_is_unknown_does_not(self):
+    def test_a_task_with_an_unknown_outcome_does_not_start_again(self):
         self.world.ark.script({"hang": 0})
         first, second = (self.ask(prompt="unknown", key="k4", max_paid_calls=1) for _ in range(2))
         self.assertEqual([first.status, second.status], [424, 424])
         self.assert_calls(1)
 
-    def test_no_order_is_accepted_in_part(self):
+    def test_an_order_is_accepted_completely_or_not_at_all(self):
         gateway = self.world.gateway(GATEWAY_QUEUE_LIMIT=3)
         orders = self.keys("order:")
         response = self.ask(gateway.address, prompt="too many", n=4)
         self.assertEqual((response.status, response.json()["error"]["code"]), (503, "queue_full"))
-        eventually(lambda: sorted(self.keys("order:")) == sorted(orders), "the refused order is forgotten")
+        eventually(lambda: sorted(self.keys("order:")) == sorted(orders), "the refused order is deleted")
         self.assertEqual(len(self.ask(gateway.address, prompt="three", n=3).json()["data"]), 3)
         self.assert_calls(3)
 

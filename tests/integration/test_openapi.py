@@ -13,11 +13,11 @@ import unittest
 
 from gateway_case import GatewayTest
 from support import conformance
+from support.client_key import Key
 from support.http_client import fetch
 from support.processes import eventually
 from support.schema import Compiler, Mismatch, Validator, unknown_keywords
 from support.world import BASE, request
-from test_gateway_keys import Key
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 KEY = "the-operators-key-of-this-test"
@@ -32,6 +32,9 @@ UNPROVOKED = {
     ("getPlayground", 503): "likewise", ("getDashboard", 503): "likewise", ("getOpenapi", 503): "likewise", ("getMetrics", 503): "likewise",
     **({} if (ROOT / "gateway/pages/dashboard.html").exists() else {("getDashboard", 200): "not there", ("getDashboard", 304): "not there"}),
     **{("getPicture", status): "test_pictures.py" for status in (200, 206, 302, 304, 416, 503)},
+    **{("upload", status): "test_uploads.py" for status in (200, 201, 406, 415, 422, 503)},
+    ("erasePicture", 204): "test_pictures.py", ("erasePicture", 503): "likewise",
+    **{("openaiEditImages", status): "test_openai_edits.py, and the same order as of openaiGenerateImages" for status in (200, 404, 415, 422, 424, 429, 503)},
     ("getPlayground", 404): "a program built without its pages", ("getDashboard", 404): "likewise",
 }
 
@@ -140,7 +143,7 @@ class Document(unittest.TestCase):
                     for scheme in item[method]["security"]:
                         self.assertLessEqual(set(scheme), set(DOCUMENT["components"]["securitySchemes"]))
 
-    def test_the_codes_are_those_of_the_programs(self):
+    def test_the_error_codes_match_the_programs(self):
         rows = re.findall(r'X\(\w+,\s*"(\w+)",\s*(\d+),\s*(true|false),', (ROOT / "common/base/problem.h").read_text())
         self.assertGreater(len(rows), 40)
         self.assertEqual(DOCUMENT["components"]["schemas"]["ProblemCode"]["enum"], [code for code, status, _ in rows if status != "0"])
@@ -156,7 +159,7 @@ class Document(unittest.TestCase):
             used |= set(codes)
         self.assertEqual(used, {code for code, status in statuses.items() if status})
 
-    def test_the_paths_are_those_of_the_gateway(self):
+    def test_the_paths_match_the_gateway(self):
         table = (ROOT / "gateway/routes.c").read_text()
         routes = set()
         bases = {"API_BASE ": BASE, "OPENAI_BASE ": "/v1", "": ""}
@@ -198,7 +201,7 @@ class EveryAnswer(GatewayTest):
 
     def test_every_listed_response_occurs(self):
         conformance.seen.clear()
-        self.gateway = self.world.gateway(GATEWAY_ADMIN_KEY=KEY, GATEWAY_QUEUE_LIMIT=1000, WEBHOOK_SECRET="0" * 32)
+        self.gateway = self.world.gateway(GATEWAY_ADMIN_KEY=KEY, GATEWAY_QUEUE_LIMIT=1000, GATEWAY_TASK_LIST="on", WEBHOOK_SECRET="0" * 32)
         self.clients()
         self.operators()
         self.openai()
@@ -244,6 +247,9 @@ class EveryAnswer(GatewayTest):
         self.gateway.erase("t1")
         self.gateway.get(f"{BASE}/queue")
         self.gateway.get(f"{BASE}/models")
+        self.gateway.get(f"{BASE}/tasks")
+        self.gateway.get(f"{BASE}/tasks?state=x")
+        self.world.gateway().get(f"{BASE}/tasks")
         self.gateway.submit("t3", webhook="https://example.com/")
         self.gateway.get(f"{BASE}/tasks/t3/webhook")
         self.gateway.cancel("t3")
@@ -301,6 +307,7 @@ class EveryAnswer(GatewayTest):
             etag = self.gateway.get(path).headers.get("etag")
             if etag:
                 self.gateway.get(path, **{"If-None-Match": etag})
+        self.fetch("DELETE", "/p/20261207/" + "0" * 32)
 
     @staticmethod
     def body(operation):
@@ -320,8 +327,8 @@ class EveryAnswer(GatewayTest):
             gateway = self.world.gateway(GATEWAY_KEYS_FILE=file.name)
             self.assertEqual(self.fetch("GET", f"{BASE}/queue", gateway=gateway, **key.header).status, 200)
             for operation in conformance.description.operations:
-                if operation.path.startswith((BASE, "/v1/")):
-                    path, body = operation.path.replace("{id}", "t1"), self.body(operation)
+                if operation.path.startswith((BASE, "/v1/")) or operation.id == "erasePicture":
+                    path, body = operation.path.replace("{day}", "20261207").replace("{id}", "t1"), self.body(operation)
                     self.fetch(operation.method.upper(), path, body, gateway)
                     self.fetch(operation.method.upper(), path, body, gateway, **key.header)
         self.assertEqual(self.fetch("GET", "/metrics").status, 401)

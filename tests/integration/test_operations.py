@@ -32,6 +32,9 @@ ANSWERS = [
     r"(?s)\A([\w:.-]+\n\d{13}\n){2}\Z",
     r"(?s)\Aused_memory_human:.*maxmemory_policy:noeviction.*loading:0.*aof_last_write_status:ok.*1  ?name=arkrelay-gateway:commands",
     r'(?s)"paused":false.*public\.doubt.*"task_id".*"role":"worker"',
+    r"\A\S+\t\S+/20261207\n\Z",
+    r"\A\n{4}\Z",                              # no picture with this id
+    r"\Aark\.example:443 2\n\Z",
 ]
 
 
@@ -52,6 +55,8 @@ class Commands(ProcessTest):
         for n in range(2):
             gateway.submit(f"runs-{n}", prompt=sim(f"runs-{n}", "first_latency=600000"))
             world.ark.wait_calls(1, f"runs-{n}")
+        world.redis("ZADD", "arkrelay:{0}:lanes:copies", FAR_AWAY_MS, "ark.example:443")
+        world.redis("ZADD", "arkrelay:{0}:owed:copies:ark.example:443", FAR_AWAY_MS, "a", FAR_AWAY_MS, "b")
         gateway.submit("gone")
         gateway.cancel("gone")
         gateway.submit("waits")
@@ -64,7 +69,8 @@ class Commands(ProcessTest):
             with open(wrapper, "w", encoding="ascii") as file:
                 file.write(f'#!/bin/sh\nexec {shutil.which("redis-cli")} -s {world.redis_server.socket} "$@"\n')
             os.chmod(wrapper, 0o755)
-            env = {"PATH": f"{folder}:{os.environ['PATH']}", "GATEWAY_ADMIN_KEY": ADMIN_KEY}
+            os.mkdir(os.path.join(folder, "20261207"))
+            env = {"PATH": f"{folder}:{os.environ['PATH']}", "GATEWAY_ADMIN_KEY": ADMIN_KEY, "STORAGE": folder}
             done = subprocess.run(["sh", "-ec", text.replace(PRINTED, gateway.address)], env=env, capture_output=True, text=True,
                                   timeout=DEADLINE, check=False)
         self.assertEqual((done.returncode, done.stderr), (0, ""), text)

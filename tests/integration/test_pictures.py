@@ -1,65 +1,23 @@
-"""Pictures that last, with real programs: announced, copied, served, erased; and everything that can fail on the way."""
+"""Stored pictures, with real programs: announced, copied, served, erased; and the faults of each step."""
 
 import hashlib
-import http.server
 import json
 import os
 import pathlib
 import signal
 import subprocess
-import sys
 import tempfile
-import threading
-import types
 import unittest
 
+from support.client_key import Key
 from support.http_client import fetch
-from support.processes import ProcessTest, eventually
-from support.world import World, sim
-
-PREFIX = "arkrelay:{0}:"
-IMAGE = (pathlib.Path(__file__).parents[1] / "data/images/rgb.png").read_bytes()
-
-
-class PictureTest(ProcessTest):
-    def setUp(self):
-        self.folder = self.enterContext(tempfile.TemporaryDirectory())
-        self.store = pathlib.Path(self.folder, "pictures")
-
-    def world(self, **options):
-        world = self.enterContext(World(**options))
-        self.redis = world.redis
-        return world
-
-    def storage(self, **options):
-        return {"STORAGE": self.store, "OUTBOX_LEASE": "2s", **options}
-
-    def start(self, world, gateway=(), **worker):
-        return world.gateway(STORAGE=self.store, **dict(gateway)), world.worker(**self.storage(**worker))
-
-    def make(self, gateway, name="t1", directives="images=1", **fields):
-        """A task's events."""
-        with gateway.generate(name, prompt=sim(name, directives), **fields) as stream:
-            events = stream.to_end()
-        self.assertEqual(events[-1].event, "done", events)
-        return [types.SimpleNamespace(event=event.event, data=json.loads(event.data)["data"]) for event in events]
-
-    def picture(self, image, field):
-        value = self.redis("HGET", PREFIX + "picture:" + image["id"], field)
-        return value and value.decode()
-
-    def wait_state(self, image, state):
-        eventually(lambda: self.picture(image, "state") == state, f"the picture is {state}", 10)
-
-    def files(self):
-        return sorted(path.name for path in self.store.glob("2*/*"))
-
-    def temporary(self):
-        return [path.name for path in (self.store / "tmp").iterdir()]
+from support.picture_test import ADMIN_KEY, IMAGE, PREFIX, PictureTest, Slow
+from support.processes import eventually
+from support.world import sim
 
 
 class Kept(PictureTest):
-    def test_a_picture_has_its_address_from_the_first_event_on_and_is_served_from_the_directory(self):
+    def test_a_picture_has_an_address_from_its_first_event_and_is_served_from_the_directory(self):
         world = self.world()
         gateway, _ = self.start(world)
         events = self.make(gateway, directives="images=3", max_images=3)
@@ -81,7 +39,7 @@ class Kept(PictureTest):
         self.assertEqual(self.files(), sorted(image["id"] for image in result))
         self.assertEqual(self.temporary(), [])
 
-    def test_it_outlives_the_programs_the_task_and_redis(self):
+    def test_a_picture_survives_restarts_and_the_loss_of_redis(self):
         world = self.world()
         gateway, worker = self.start(world)
         image = self.make(gateway)[-1].data["generated_images"][0]
@@ -95,7 +53,7 @@ class Kept(PictureTest):
         self.assertEqual(eventually(lambda: gateway.get(image["stored_url"]), "an answer").status, 200)
         self.assertEqual(gateway.get("/p/20200101/" + image["id"]).status, 404)
 
-    def test_until_the_copy_exists_the_address_leads_to_ark(self):
+    def test_the_address_redirects_to_ark_until_the_copy_exists(self):
         world = self.world()
         gateway = world.gateway(STORAGE=self.store)
         worker = world.worker(**self.storage(WORKER_ROLES="ark"))
@@ -107,6 +65,30 @@ class Kept(PictureTest):
         world.worker(ARK_API_KEY="", WORKER_ROLES="outbox", **self.storage())
         self.wait_state(image, "stored")
         self.assertEqual(gateway.get(image["stored_url"]).status, 200)
+
+    def test_an_outbox_worker_without_storage_waits_and_logs_the_reason(self):
+        world = self.world()
+        worker = world.worker(ARK_API_KEY="", WORKER_ROLES="outbox")
+        self.assertIn("there is nothing to do", "\n".join(worker.lines))
+        eventually(lambda: worker.get("/readyz").status == 200, "it is ready")
+        self.assertEqual(worker.stop(), 0)
+
+    def test_an_outbox_worker_is_not_counted_as_a_worker_for_tasks(self):
+        world = self.world()
+        gateway = world.gateway(STORAGE=self.store, GATEWAY_ADMIN_KEY="operators-only-0123")
+        outbox = world.worker(ARK_API_KEY="", WORKER_ROLES="outbox", ARK_IMAGES_PER_MINUTE=1, **self.storage())
+        def workers():
+            answer = gateway.get("/admin/processes", Authorization="Bearer operators-only-0123").json()
+            return [process for process in answer["processes"] if process["role"] == "worker"]
+        shown, = eventually(workers, "it is alive")
+        self.assertEqual((shown["slots"], shown["copies_waiting"]), (0, 0))
+        self.assertTrue(shown["storage"])
+        self.assertFalse({"images_per_minute", "catalogue"} & set(shown))
+        self.assertEqual(gateway.get("/api/v1/faceflip/queue").json()["workers"], 0)
+        self.assertEqual((outbox.metric("arkrelay_worker_slots"), outbox.metric("arkrelay_images_per_minute_limit")), (0, 0))
+        world.worker(WORKER_ROLES="ark", **self.storage())
+        eventually(lambda: len(workers()) == 2, "the other one is alive too")
+        self.assertEqual(gateway.get("/api/v1/faceflip/queue").json()["workers"], 1)
 
     def test_parts_and_conditions(self):
         world = self.world()
@@ -137,7 +119,7 @@ class Kept(PictureTest):
         saved = gateway.get(image["stored_url"] + "?download")
         self.assertRegex(saved.headers["Content-Disposition"], r'^attachment; filename="picture-[0-9a-f]{8}\.(jpeg|png)"$')
 
-    def test_addresses_that_are_none(self):
+    def test_invalid_addresses(self):
         world = self.world()
         gateway, _ = self.start(world)
         image = self.make(gateway)[-1].data["generated_images"][0]
@@ -168,8 +150,70 @@ class Kept(PictureTest):
         self.assertFalse(any(" outbox" in line for line in worker.lines))
 
 
+class Bytes(PictureTest):
+    """ARK_RESPONSE_FORMAT=b64_json: the bytes go to the storage, and Redis gets the address."""
+
+    def start(self, world, gateway=(), **worker):
+        return super().start(world, gateway, **{"ARK_RESPONSE_FORMAT": "b64_json", **worker})
+
+    def test_the_bytes_are_stored_before_the_event(self):
+        world = self.world()
+        gateway, worker = self.start(world)
+        events = self.make(gateway, directives="images=3", max_images=3)
+        result = events[-1].data["generated_images"]
+        for image in result:
+            self.assertEqual(image["url"], image["stored_url"])
+            self.assertEqual((self.picture(image, "state"), self.picture(image, "type")), ("stored", "image/jpeg"))
+            answer = gateway.get(image["url"])
+            self.assertEqual((answer.status, hashlib.sha256(answer.body).hexdigest()), (200, self.picture(image, "sha256")))
+        self.assertEqual(self.files(), sorted(image["id"] for image in result))
+        self.assertFalse([key for key in self.redis("KEYS", PREFIX + "*") if b"copies" in key])
+        self.assertFalse(any("base64," in element for element in self.log("t1")))
+        self.assertEqual(gateway.erase("t1").status, 204)
+        eventually(lambda: self.files() == [], "the pictures are gone")
+        self.assertEqual(self.temporary(), [])
+
+    def test_a_role_without_the_outbox_stores_too(self):
+        world = self.world()
+        gateway, _ = self.start(world, WORKER_ROLES="ark")
+        image = self.make(gateway)[-1].data["generated_images"][0]
+        self.assertEqual(gateway.get(image["url"]).status, 200)
+
+    def test_a_storage_that_takes_nothing_leaves_the_data_url(self):
+        world = self.world()
+        gateway, worker = self.start(world)
+        (self.store / "tmp").rmdir()
+        events = self.make(gateway, directives="images=2", max_images=2)
+        for image in events[-1].data["generated_images"]:
+            self.assertTrue(image["url"].startswith("data:image/jpeg;base64,/9j/"))
+            self.assertNotIn("stored_url", image)
+        worker.wait_for("cannot store an image, it goes to Redis as a data: URL")
+        self.assertEqual((self.files(), self.redis("KEYS", PREFIX + "picture:*")), ([], []))
+
+    def test_a_worker_that_drains_stores_what_has_come(self):
+        world = self.world()
+        gateway, worker = self.start(world)
+        with gateway.generate("t1", prompt=sim("t1", "images=1 latency=1000")) as stream:
+            world.ark.wait_calls(1)
+            self.assertEqual(worker.stop(), 0)
+            self.assertEqual(json.loads(stream.to_end()[-1].data)["event"], "done")
+        self.assertEqual(len(self.files()), 1)
+
+
+class Replaced(PictureTest):
+    def test_url_is_the_stored_one(self):
+        world = self.world()
+        gateway, worker = self.start(world, STORAGE_REPLACE_URL="1", PUBLIC_URL="https://pictures.example")
+        image = self.make(gateway)[-1].data["generated_images"][0]
+        self.assertEqual(image["url"], image["stored_url"])
+        self.assertTrue(image["url"].startswith("https://pictures.example/p/"))
+        self.wait_state(image, "stored")
+        self.assertEqual(gateway.get(image["url"].removeprefix("https://pictures.example")).status, 200)
+        self.assertFalse([element for element in self.log("t1") if world.ark.url in element])
+
+
 class Deleted(PictureTest):
-    def test_the_pictures_of_a_deleted_task_are_gone_at_once_and_from_the_disk(self):
+    def test_the_pictures_of_a_deleted_task_are_unavailable_at_once_and_deleted(self):
         world = self.world()
         gateway, worker = self.start(world)
         images = self.make(gateway, directives="images=2", max_images=2)[-1].data["generated_images"]
@@ -181,9 +225,76 @@ class Deleted(PictureTest):
             self.assertEqual(gateway.get(image["stored_url"]).status, 404)
         eventually(lambda: self.files() == [other["id"]], "only the other picture is left")
         self.assertEqual(gateway.get(other["stored_url"]).status, 200)
-        self.assertEqual(worker.metric("arkrelay_pictures_deleted_total"), 2)
+        eventually(lambda: worker.metric("arkrelay_pictures_deleted_total") == 2, "both are counted")
 
-    def test_a_picture_that_is_erased_while_it_is_copied_leaves_nothing(self):
+    def two_clients(self, world):
+        """A gateway with keys, a worker, and the headers of two clients."""
+        keys = [Key("shop"), Key("other")]
+        file = pathlib.Path(self.folder, "keys")
+        file.write_text("".join(key.line() for key in keys))
+        gateway, _ = self.start(world, gateway={"GATEWAY_KEYS_FILE": file})
+        return gateway, *(key.header for key in keys)
+
+    def stored(self, gateway, headers, name="t1"):
+        with gateway.generate(name, prompt=sim(name, "images=1"), headers=headers) as stream:
+            image = json.loads(stream.to_end()[-1].data)["data"]["generated_images"][0]
+        self.wait_state(image, "stored")
+        return image
+
+    def remove(self, gateway, image, headers=()):
+        return fetch(gateway.address, "DELETE", image["stored_url"], headers=dict(headers))
+
+    def test_one_picture_is_deleted_by_its_owner(self):
+        gateway, mine, others = self.two_clients(self.world())
+        image, other = self.stored(gateway, mine), self.stored(gateway, mine, "t2")
+        self.assertEqual([self.remove(gateway, image, headers).status for headers in ((), others)], [401, 404])
+        self.assertEqual(gateway.get(image["stored_url"]).status, 200)
+        wrong_day = {"stored_url": image["stored_url"].replace("/p/2", "/p/3")}
+        self.assertEqual(self.remove(gateway, wrong_day, mine).status, 404)
+        self.assertEqual(self.remove(gateway, image, mine).status, 204)
+        self.assertEqual(gateway.get(image["stored_url"]).status, 404)
+        self.assertEqual(self.remove(gateway, image, mine).status, 404)
+        eventually(lambda: self.files() == [other["id"]], "only the other picture is left")
+
+    def test_a_picture_is_deleted_after_its_task_has_expired(self):
+        gateway, mine, _ = self.two_clients(self.world())
+        image = self.stored(gateway, mine)
+        self.redis("DEL", PREFIX + "task:shop.t1", PREFIX + "events:shop.t1")
+        self.assertEqual(self.remove(gateway, image, mine).status, 204)
+        eventually(lambda: self.files() == [], "the picture is gone")
+
+    def test_a_picture_of_which_only_the_storage_knows_is_deleted_by_its_owner(self):
+        gateway, mine, others = self.two_clients(self.world())
+        image = self.stored(gateway, mine)
+        self.redis("DEL", PREFIX + "picture:" + image["id"])
+        self.assertEqual(self.remove(gateway, image, others).status, 404)
+        self.assertEqual(self.files(), [image["id"]])
+        self.assertEqual(self.remove(gateway, image, mine).status, 204)
+        self.assertEqual((self.files(), self.remove(gateway, image, mine).status), ([], 404))
+
+    def test_without_redis_nothing_is_deleted(self):
+        world = self.world()
+        gateway, _ = self.start(world)
+        image = self.make(gateway)[-1].data["generated_images"][0]
+        self.wait_state(image, "stored")
+        world.redis_server.stop()
+        answer = self.remove(gateway, image)
+        self.assertEqual((answer.status, answer.json()["code"]), (503, "store_unavailable"))
+        self.assertEqual(gateway.get(image["stored_url"]).status, 200)
+
+    def test_a_picture_that_waits_to_be_copied_is_deleted(self):
+        world = self.world()
+        with Slow() as slow:
+            gateway, _ = self.start(world, ARK_IMAGE_URL_MAP=f"{world.ark.url}/={slow.url}/")
+            image = self.make(gateway)[-1].data["generated_images"][0]
+            slow.asked.wait(20)
+            self.assertEqual(self.remove(gateway, image).status, 204)
+            self.assertEqual(gateway.get(image["stored_url"]).status, 404)
+            slow.go_on.set()
+            eventually(lambda: self.redis("EXISTS", PREFIX + "leased:copies", PREFIX + "lanes:deletions", PREFIX + "leased:deletions") == 0, "all is done")
+        self.assertEqual((self.files(), self.temporary()), ([], []))
+
+    def test_a_picture_that_is_erased_during_its_copy_is_not_stored(self):
         world = self.world()
         with Slow() as slow:
             gateway, _ = self.start(world, ARK_IMAGE_URL_MAP=f"{world.ark.url}/={slow.url}/")
@@ -195,49 +306,6 @@ class Deleted(PictureTest):
             eventually(lambda: self.redis("ZCARD", PREFIX + "leased:copies") == 0, "the copy has ended")
         eventually(lambda: self.redis("EXISTS", PREFIX + "lanes:deletions", PREFIX + "leased:deletions") == 0, "the deletion is done")
         self.assertEqual((self.files(), self.temporary()), ([], []))
-
-
-class Slow:
-    """A server of one picture that waits for go_on in the middle of it; `status` and `body` may be set."""
-
-    def __init__(self, body=IMAGE, status=200, waits=True):
-        outer = self
-        self.asked, self.go_on, self.requests = threading.Event(), threading.Event(), 0
-        self.body, self.status, self.waits = body, status, waits
-
-        class Handler(http.server.BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_GET(self):
-                outer.requests += 1
-                self.send_response(outer.status)
-                self.send_header("Content-Length", str(len(outer.body)))
-                self.end_headers()
-                self.wfile.write(outer.body[:100])
-                self.wfile.flush()
-                outer.asked.set()
-                if outer.waits:
-                    outer.go_on.wait(20)
-                try:
-                    self.wfile.write(outer.body[100:])
-                except OSError:
-                    pass
-
-            def log_message(self, *_):
-                pass
-
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
-
-    def __enter__(self):
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-        return self
-
-    def __exit__(self, *_):
-        self.go_on.set()
-        self.server.shutdown()
-        self.server.server_close()
 
 
 class Failures(PictureTest):
@@ -258,7 +326,7 @@ class Failures(PictureTest):
         self.assertEqual(gateway.get(image["stored_url"]).body, IMAGE)
         self.assertEqual(self.temporary(), [])
 
-    def test_a_drain_puts_the_copy_back(self):
+    def test_a_drain_returns_the_copy_to_its_queue(self):
         world = self.world()
         with Slow() as slow:
             gateway, worker = self.start(world, OUTBOX_LEASE="1h", ARK_IMAGE_URL_MAP=f"{world.ark.url}/={slow.url}/")
@@ -270,7 +338,7 @@ class Failures(PictureTest):
             world.worker(**self.storage(ARK_IMAGE_URL_MAP=f"{world.ark.url}/={slow.url}/"))
             self.wait_state(image, "stored")
 
-    def test_a_host_that_fails_and_comes_back(self):
+    def test_a_host_that_fails_for_a_while(self):
         world = self.world()
         with Slow(status=503, waits=False) as host:
             gateway, worker = self.start(world, ARK_IMAGE_URL_MAP=f"{world.ark.url}/={host.url}/")
@@ -280,6 +348,67 @@ class Failures(PictureTest):
             host.status = 200
             self.wait_state(image, "stored")
             self.assertGreaterEqual(eventually(lambda: worker.metric("arkrelay_copies_total"), "metrics"), 3)
+
+    def one_fault(self, host, end, **worker_options):
+        """A picture that `host` does not deliver. -> the gateway, the worker, the picture"""
+        world = self.world()
+        gateway, worker = self.start(world, gateway={"GATEWAY_ADMIN_KEY": ADMIN_KEY}, ARK_IMAGE_URL_MAP=f"{world.ark.url}/={host.url}/", PRESENCE_INTERVAL="100ms",
+                                     **worker_options)
+        image = self.make(gateway)[-1].data["generated_images"][0]
+        worker.wait_for(f"copy failed.*end={end}")
+        self.assertEqual((self.picture(image, "state"), gateway.get(image["stored_url"]).headers["Location"]), ("owed", image["url"]))
+        return gateway, worker, image
+
+    def test_a_picture_that_is_cut_is_fetched_again(self):
+        with Slow(waits=False, cut=True) as host:
+            gateway, _, image = self.one_fault(host, "host_failed")
+            host.cut = False
+            self.wait_state(image, "stored")
+            self.assertEqual((gateway.get(image["stored_url"]).body, self.temporary()), (IMAGE, []))
+
+    def test_a_host_that_is_too_slow_is_asked_again(self):
+        with Slow() as host:
+            gateway, _, image = self.one_fault(host, "host_failed")
+            host.waits = False
+            host.go_on.set()
+            self.wait_state(image, "stored")
+            self.assertEqual((gateway.get(image["stored_url"]).body, self.temporary()), (IMAGE, []))
+
+    def test_a_link_that_has_expired_is_given_up_and_told(self):
+        with Slow(status=403, waits=False) as host:
+            gateway, worker, image = self.one_fault(host, "link_expired")
+            eventually(lambda: self.picture(image, "tries") == "1", "a try is counted")
+            eventually(lambda: [row for row in self.says(gateway) if "could not copy its last picture: link_expired" in row[1]], "doctor says so")
+            self.redis("HSET", PREFIX + "picture:" + image["id"], "created_at", 1)
+            self.due(image)
+            worker.wait_for("picture given up.*code=link_expired")
+            self.assertEqual((self.picture(image, "state"), self.picture(image, "code")), ("failed", "link_expired"))
+            self.assertEqual((gateway.get(image["stored_url"]).status, worker.metric("arkrelay_pictures_given_up_total")), (404, 1))
+            eventually(lambda: [row for row in self.says(gateway) if "given up" in row[1]], "doctor says so")
+
+    def due(self, image):
+        """Its next try is now."""
+        lane = image["url"].split("/")[2]
+        self.redis("ZADD", PREFIX + f"owed:copies:{lane}", 0, image["id"])
+        self.redis("ZADD", PREFIX + "lanes:copies", 0, lane)
+
+    def test_a_full_disk_delays_copies_until_there_is_room(self):
+        self.store.mkdir()
+        under = ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs -o size=100k tmpfs "$0" && exec "$@"', self.store]
+        if subprocess.run([*under, "true"], capture_output=True, check=False).returncode:
+            self.skipTest("mount namespaces are not allowed here")
+        large = IMAGE + os.urandom(1_000_000)
+        world = self.world()
+        with Slow(body=large, waits=False) as host:
+            gateway = world.gateway(GATEWAY_ADMIN_KEY=ADMIN_KEY)
+            worker = world.worker(under=under, PRESENCE_INTERVAL="100ms", ARK_IMAGE_URL_MAP=f"{world.ark.url}/={host.url}/", **self.storage())
+            image = self.make(gateway)[-1].data["generated_images"][0]
+            worker.wait_for("the storage does not take pictures.*end=full")
+            eventually(lambda: [row for row in self.says(gateway) if "cannot store pictures: full" in row[1]], "doctor says so")
+            self.assertEqual((self.picture(image, "state"), self.picture(image, "tries")), ("owed", None))
+            subprocess.run(["nsenter", f"--target={worker.pid}", "--mount", "mount", "-o", "remount,size=64m", self.store], check=True)
+            self.wait_state(image, "stored")
+            self.assertEqual(worker.metric("arkrelay_storage_failing"), 0)
 
     def test_a_private_address_is_not_fetched_and_the_task_is_done(self):
         world = self.world()
@@ -294,7 +423,7 @@ class Failures(PictureTest):
             self.assertEqual(inside.requests, 0)
         self.assertEqual(self.files(), [])
 
-    def test_a_page_instead_of_a_picture_is_tried_again_and_never_stored(self):
+    def test_a_page_instead_of_a_picture_is_retried_and_not_stored(self):
         world = self.world()
         with Slow(body=b"<html>" + b"x" * 300, waits=False) as host:
             gateway, worker = self.start(world, ARK_IMAGE_URL_MAP=f"{world.ark.url}/={host.url}/")
@@ -310,7 +439,7 @@ class Failures(PictureTest):
             self.assertEqual(self.picture(image, "code"), "not_image")
         self.assertEqual((self.files(), self.temporary(), gateway.get(image["stored_url"]).status), ([], [], 404))
 
-    def test_a_storage_that_cannot_be_written_fails_no_task_and_is_used_again(self):
+    def test_a_storage_that_cannot_be_written_for_a_while_fails_no_task(self):
         if os.geteuid() == 0:
             world = self.world()
             gateway, worker = self.start(world)
@@ -326,15 +455,42 @@ class Failures(PictureTest):
             world.worker(**self.storage())
             self.wait_state(image, "stored")
 
-    def test_another_directory_is_told_and_not_taken_for_a_404(self):
+    def test_a_wrong_directory_is_an_error_and_not_a_404(self):
         world = self.world()
         gateway, _ = self.start(world)
         image = self.make(gateway)[-1].data["generated_images"][0]
         self.wait_state(image, "stored")
         other = world.gateway(STORAGE=pathlib.Path(self.folder, "other"))
+        other.wait_for("this is not the storage of the other programs")
         answer = other.get(image["stored_url"])
         self.assertEqual((answer.status, answer.json()["code"]), (503, "storage_unavailable"))
         other.wait_for("in another storage")
+        self.redis("DEL", PREFIX + "picture:" + image["id"])
+        self.assertEqual(gateway.get(image["stored_url"]).status, 200)
+        self.assertEqual(other.get(image["stored_url"]).status, 503)
+
+    def test_a_worker_with_another_directory_stores_nothing_until_it_is_allowed_to(self):
+        world = self.world()
+        gateway = world.gateway(**self.place())
+        eventually(lambda: self.redis("EXISTS", "arkrelay:{storage}:identity"), "the gateway's storage is known")
+        other = pathlib.Path(self.folder, "other")
+        worker = world.worker(**self.storage(STORAGE=other))
+        worker.wait_for("this is not the storage of the other programs")
+        image = self.make(gateway)[-1].data["generated_images"][0]
+        self.assertEqual((worker.metric("arkrelay_storage_failing"), list(other.glob("2*"))), (1, []))
+        self.assertEqual((self.picture(image, "state"), gateway.get(image["stored_url"]).status), ("owed", 302))
+        worker.stop()
+        self.redis("DEL", "arkrelay:{storage}:identity")
+        world.worker(**self.storage(STORAGE=other))
+        self.wait_state(image, "stored")
+
+    def test_bytes_are_not_stored_in_another_directory(self):
+        world = self.world()
+        gateway = world.gateway(**self.place())
+        eventually(lambda: self.redis("EXISTS", "arkrelay:{storage}:identity"), "the gateway's storage is known")
+        worker = world.worker(**self.storage(STORAGE=pathlib.Path(self.folder, "other"), ARK_RESPONSE_FORMAT="b64_json"))
+        worker.wait_for("this is not the storage of the other programs")
+        self.assertTrue(self.make(gateway)[-1].data["generated_images"][0]["url"].startswith("data:"))
 
     def test_a_file_that_was_removed_by_hand_is_a_404_and_logged(self):
         world = self.world()
@@ -369,17 +525,11 @@ class Failures(PictureTest):
 
 
 class Doctor(PictureTest):
-    """What `arkctl doctor` says about the storage."""
-
-    def says(self, gateway):
-        arkctl = pathlib.Path(__file__).parents[2] / "cli/arkctl"
-        run = subprocess.run([sys.executable, arkctl, "--url", gateway.url, "--admin-key", "k" * 32, "--json", "doctor"], capture_output=True, text=True, check=False,
-                             env={"PATH": os.environ["PATH"], "NO_COLOR": "1"})
-        return [(check["status"], check["text"]) for check in json.loads(run.stdout)["checks"] if check["check"] == "storage"]
+    """The findings of `arkctl doctor` about the storage."""
 
     def test_ok_and_each_fault(self):
         world = self.world()
-        options = {"GATEWAY_ADMIN_KEY": "k" * 32, "PRESENCE_INTERVAL": "100ms"}
+        options = {"GATEWAY_ADMIN_KEY": ADMIN_KEY, "PRESENCE_INTERVAL": "100ms"}
         gateway = world.gateway(STORAGE=self.store, **options)
         self.assertEqual(self.says(gateway), [("bad", "no worker copies pictures: ARK's links end after 24 hours")])
         worker = world.worker(PRESENCE_INTERVAL="100ms", **self.storage())
@@ -393,15 +543,15 @@ class Doctor(PictureTest):
         eventually(lambda: [row for row in self.says(gateway) if "cannot store pictures" in row[1]], "the trouble")
         self.assertEqual(worker.stop(), 0)
 
-    def test_nothing_is_said_without_a_storage(self):
+    def test_no_finding_without_a_storage(self):
         world = self.world()
-        gateway = world.gateway(GATEWAY_ADMIN_KEY="k" * 32)
+        gateway = world.gateway(GATEWAY_ADMIN_KEY=ADMIN_KEY)
         world.worker()
         self.assertEqual(self.says(gateway), [])
 
 
 class Readers(PictureTest):
-    def test_a_large_picture_arrives_whole_over_a_small_output_limit(self):
+    def test_a_large_picture_is_sent_with_a_small_output_limit(self):
         world = self.world()
         large = IMAGE + os.urandom(12_000_000)
         with Slow(body=large, waits=False) as host:

@@ -59,7 +59,7 @@ class Users(ProcessTest):
         entries = [dict(zip(entry[::2], entry[1::2])) for entry in world.redis("ACL", "LOG")]
         self.assertEqual([(entry[b"username"], entry[b"reason"], entry[b"object"]) for entry in entries], [])
 
-    def test_rights_are_those_the_scripts_and_programs_need(self):
+    def test_permissions_are_exactly_those_needed(self):
         for user in ("gateway", "worker"):
             needed, given = commands(user), rights(user)
             self.assertEqual(sorted(given - needed), [], f"{user}: no script needs these any more")
@@ -136,7 +136,7 @@ class Users(ProcessTest):
                 server.kill()
                 server.start()
 
-    def test_nothing_else_is_allowed(self):
+    def test_all_other_commands_are_refused(self):
         refused = [("FLUSHALL",), ("FLUSHDB",), ("KEYS", "*"), ("SCAN", 0), ("CONFIG", "GET", "*"), ("CONFIG", "SET", "dir", "/tmp"),
                    ("DEBUG", "SLEEP", 0), ("SCRIPT", "FLUSH"), ("FUNCTION", "FLUSH"), ("ACL", "LIST"), ("ACL", "SETUSER", "x"),
                    ("SHUTDOWN",), ("REPLICAOF", "127.0.0.1", 1), ("MONITOR",), ("CLIENT", "LIST"), ("CLIENT", "KILL", "TYPE", "normal"),

@@ -1,6 +1,7 @@
 """Runs scripts/run.sh and setup_env.sh as a new user does, in a copy of the project that is already built."""
 
 import fcntl
+import json
 import os
 import pathlib
 import re
@@ -14,7 +15,7 @@ import unittest
 
 from support.documents import ROOT, blocks
 from support.http_client import EventStream, fetch
-from support.processes import DEADLINE, ProcessTest, Program, binary
+from support.processes import DEADLINE, ProcessTest, Program, binary, eventually
 from support.redis_server import free_port
 from support.world import BASE, request
 
@@ -47,11 +48,41 @@ class Newcomer(ProcessTest):
         return subprocess.run(["bash", "-ec", text], cwd=self.folder, env={"PATH": self.path, "HOME": str(self.folder)}, check=False,
                               capture_output=True, text=True, **options)
 
+    def start(self, address, **options):
+        run = Program("run.sh", ["bash", "-c", f"exec {block_with('run.sh').strip()}"], cwd=str(self.folder),
+                      env={"PATH": self.path, "GATEWAY_LISTEN": address, "TMPDIR": str(self.folder), **options})
+        run.wait_for("Press Ctrl-C to stop")
+        return run
+
+    def stop(self, run):
+        run.signal(signal.SIGINT)
+        self.assertEqual(run.wait_exit(), 0)
+
+    def make_picture(self, address, task_id):
+        with EventStream(address, "POST", f"{BASE}/generate/stream", request(task_id, max_images=1)) as stream:
+            return json.loads(stream.to_end()[-1].data)["data"]["generated_images"][0]
+
+    def test_pictures_are_kept_across_restarts(self):
+        address = f"127.0.0.1:{free_port()}"
+        run = self.start(address)
+        kept = self.folder / "build/run/simulation/pictures"
+        self.assertRegex("\n".join(run.lines), rf"pictures +{kept}\n")
+        link = self.make_picture(address, "t1")["stored_url"]
+        first = eventually(lambda: (answer := fetch(address, "GET", link)).status == 200 and answer, "the picture is stored")
+        self.stop(run)
+        run = self.start(address)
+        again = fetch(address, "GET", link)
+        self.assertEqual((again.status, again.body), (200, first.body))
+        self.stop(run)
+        (self.folder / ".env").write_text("STORAGE=\n")
+        run = self.start(address)
+        self.assertRegex("\n".join(run.lines), "pictures +are not kept")
+        self.assertNotIn("stored_url", self.make_picture(address, "t2"))
+        self.stop(run)
+
     def test_run_starts_everything_and_ctrl_c_stops_it(self):
         address = f"127.0.0.1:{free_port()}"
-        run = Program("run.sh", ["bash", "-c", f"exec {block_with('run.sh').strip()}"], cwd=str(self.folder),
-                      env={"PATH": self.path, "GATEWAY_LISTEN": address, "TMPDIR": str(self.folder), "WORKERS": "2"})
-        run.wait_for("Press Ctrl-C to stop")
+        run = self.start(address, WORKERS="2")
         said = "\n".join(run.lines)
         self.assertIn("SIMULATION", said)
         self.assertRegex(said, rf"API +http://{address}{BASE}/generate/stream")
@@ -63,8 +94,7 @@ class Newcomer(ProcessTest):
         self.assertEqual(fetch(address, "GET", f"{BASE}/queue").json()["workers"], 2)
         hint, = re.findall(r"redis-cli -s (\S+)", said)
         self.assertEqual(subprocess.run(["redis-cli", "-s", hint, "ping"], capture_output=True, text=True, check=True).stdout, "PONG\n")
-        run.signal(signal.SIGINT)
-        self.assertEqual(run.wait_exit(), 0)
+        self.stop(run)
         self.assertFalse(os.path.exists(hint))
 
     def test_reasons_for_not_starting_are_reported(self):

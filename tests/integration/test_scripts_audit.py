@@ -1,4 +1,4 @@
-"""The transitions for those who look after the queue: AUDIT with every kind of damage, PAUSE, PLACES, QUEUE."""
+"""AUDIT with every kind of damage, PAUSE, PLACES and QUEUE."""
 
 import re
 import unittest
@@ -11,10 +11,10 @@ MINUTE = 60_000
 
 
 class Damage(ScriptTest):
-    """What somebody breaks from outside; one pass of AUDIT later all invariants hold again."""
+    """The data is damaged from outside. One pass of AUDIT restores all invariants."""
 
     def given(self):
-        """A task in each state, of two clients: waits, delayed, runs; and one that has ended."""
+        """Tasks of two clients: one waiting, one delayed, one running and one ended."""
         self.submit("delayed")
         self.finish(self.claim_one(), "retry", "none", delay=MINUTE)
         self.submit("ended")
@@ -26,7 +26,7 @@ class Damage(ScriptTest):
         look(self.redis).check()
 
     def audit(self, most=100, worker="w1", interval=MINUTE):
-        """No invariants before it: there is damage."""
+        """Does not check the invariants first, because the data is damaged."""
         answer = self.scripts("audit", worker, interval, most)
         self.news.messages()
         return answer
@@ -34,11 +34,11 @@ class Damage(ScriptTest):
     def damage(self, *commands):
         self.redis.pipeline([(name, PREFIX + key, *rest) for name, key, *rest in commands])
 
-    def test_every_kind_is_repaired(self):
-        """Damage -> how many tasks were put right, and where they are then."""
+    def test_every_kind_of_damage_is_repaired(self):
+        """Damage -> number of repaired tasks, and their sets afterwards."""
         waits, delayed, runs, ended = "public.waits", "public.delayed", "shop.runs", "public.ended"
         table = [
-            ("nothing", [], 0, {}),
+            ("no damage", [], 0, {}),
             ("a waiting task in no set", [("ZREM", "pending", waits)], 1, {waits: "pending"}),
             ("a delayed task in no set", [("ZREM", "delayed", delayed)], 1, {delayed: "delayed"}),
             ("a running task without a lease", [("ZREM", "leased", runs)], 1, {runs: "leased"}),
@@ -50,7 +50,7 @@ class Damage(ScriptTest):
             ("a running task in a wrong set", [("ZREM", "leased", runs), ("ZADD", "pending", 1, runs)], 1, {runs: "leased"}),
             ("a waiting task whose hash has vanished", [("DEL", f"task:{waits}")], 1, {waits: None}),
             ("a running task whose hash has vanished", [("DEL", f"task:{runs}")], 1, {runs: None}),
-            ("a delayed task of which nothing is left", [("DEL", f"{kind}:{delayed}") for kind in ("task", "events")], 1,
+            ("a delayed task without any key", [("DEL", f"{kind}:{delayed}") for kind in ("task", "events")], 1,
              {delayed: None}),
             ("a hash without a state", [("DEL", f"task:{waits}"), ("HSET", f"task:{waits}", "x", 1)], 1, {waits: None}),
             ("a final task in the index", [("ZADD", "index", 1, ended), ("HINCRBY", "queue", "live:public", 1)], 1, {ended: None}),
@@ -58,7 +58,7 @@ class Damage(ScriptTest):
              [("ZADD", "index", 1, ended), ("ZADD", "pending", 1, ended), ("HINCRBY", "queue", "live:public", 1)], 1, {ended: None}),
             ("a final task that is leased", [("ZADD", "leased", 1, ended)], 1, {ended: None}),
             ("a pending id without a task", [("ZADD", "pending", 1, "public.ghost")], 1, {}),
-            ("a live task that the index has lost", [("ZREM", "index", waits)], 1, {waits: "pending"}),
+            ("a live task missing from the index", [("ZREM", "index", waits)], 1, {waits: "pending"}),
             ("the live part of the index lost", [("ZREMRANGEBYSCORE", "index", 0, "+inf")], 3, {waits: "pending", delayed: "delayed", runs: "leased"}),
             ("all sets lost", [("DEL", "pending"), ("DEL", "delayed"), ("DEL", "leased")], 3,
              {waits: "pending", delayed: "delayed", runs: "leased"}),
@@ -81,20 +81,20 @@ class Damage(ScriptTest):
             self.damage(("HDEL", "meta", "audited_at"))
             self.assertEqual(self.audit(), [1, 0], "nothing is left to repair")
 
-    def test_a_task_goes_back_to_its_old_place(self):
+    def test_a_task_returns_to_its_old_place(self):
         self.given()
         score = float(self.task("waits").fields["score"])
         self.damage(("ZREM", "pending", "public.waits"))
         self.audit()
         self.assertEqual(self.task("waits").places["pending"], score)
 
-    def test_a_running_task_has_until_about_the_next_pass_for_a_sign_of_life(self):
+    def test_a_running_task_gets_a_lease_until_about_the_next_pass(self):
         self.given()
         for sign in (True, False):
             with self.subTest(sign):
                 self.damage(("ZREM", "leased", "shop.runs"), ("HDEL", "meta", "audited_at"))
                 self.audit()
-                self.assertEqual(self.reap(grace=0), 0, "its worker may well be there")
+                self.assertEqual(self.reap(grace=0), 0, "its worker may still be alive")
                 if sign:
                     self.assertEqual(self.run_script("renew", LEASE_MS, self.job.id, self.job.fence), [b"OK"])
                     self.assertEqual(self.emit_image(self.job)[0], b"OK")
@@ -108,7 +108,7 @@ class Damage(ScriptTest):
         self.assertGreaterEqual(look(self.redis).wake, 1)
         self.assertEqual(self.claim_one().id, "public.delayed")
 
-    def test_everything_can_go_on_to_its_end_afterwards(self):
+    def test_repaired_tasks_can_be_completed(self):
         self.given()
         self.damage(("DEL", "pending"), ("DEL", "delayed"), ("DEL", "leased"), ("ZREMRANGEBYSCORE", "index", 0, "+inf"), ("DEL", "queue"))
         for id in ("waits", "delayed"):
@@ -121,14 +121,14 @@ class Damage(ScriptTest):
         self.assertEqual((look(self.redis).sets["index"], look(self.redis).live), ({}, {}))
 
 
-class Turns(ScriptTest):
+class Passes(ScriptTest):
     def audit(self, worker="w1", interval=MINUTE, most=100):
         return self.run_script("audit", worker, interval, most)
 
-    def test_an_empty_queue_is_soon_looked_through(self):
+    def test_an_empty_queue_takes_one_call(self):
         self.assertEqual(self.audit(), [1, 0])
 
-    def test_one_worker_has_the_turn_and_the_others_wait(self):
+    def test_only_one_worker_audits_per_interval(self):
         self.assertEqual(self.audit("w1"), [1, 0])
         for worker in ("w1", "w2"):
             self.assert_changes_nothing([-1, 0], "audit", worker, MINUTE, 100)
@@ -136,11 +136,11 @@ class Turns(ScriptTest):
         self.assertEqual(self.audit("w2"), [1, 0])
         self.assertEqual(self.audit("w1"), [-1, 0])
 
-    def test_a_pass_goes_through_all_pages(self):
+    def test_a_pass_visits_all_pages(self):
         self.submit_many("public", 25)
         self.assertEqual([self.audit(most=10) for _ in range(4)], [[0, 0], [0, 0], [1, 0], [-1, 0]])
 
-    def test_pages_that_shrink_while_they_are_repaired_leave_nobody_out(self):
+    def test_no_task_is_skipped_while_repairs_shrink_the_pages(self):
         self.submit_many("public", 25)
         for n in range(0, 25, 2):
             self.redis("DEL", PREFIX + f"task:public.t{n}")
@@ -151,28 +151,28 @@ class Turns(ScriptTest):
         after.check()
         self.assertEqual(len(after.tasks), 12)
 
-    def test_another_worker_does_not_cut_in(self):
+    def test_a_pass_is_not_interrupted_by_another_worker(self):
         self.submit_many("public", 25)
         self.assertEqual(self.audit("w1", most=10), [0, 0])
         self.assertEqual(self.audit("w2", most=10), [-1, 0])
         self.assertEqual(self.audit("w1", most=10), [0, 0])
 
-    def test_a_lost_worker_gives_its_turn_away_and_does_not_get_it_back(self):
+    def test_the_pass_of_a_lost_worker_is_restarted_by_another(self):
         self.submit_many("public", 25)
         self.audit("w1", most=10)
         self.redis("HINCRBY", PREFIX + "meta", "audited_at", -MINUTE)
-        self.redis("ZREM", PREFIX + "pending", "public.t0")      # on the page that w1 has seen
-        self.assertEqual(self.scripts("audit", "w2", MINUTE, 10), [0, 1], "w2 begins at the beginning")
+        self.redis("ZREM", PREFIX + "pending", "public.t0")      # on the page that w1 has audited
+        self.assertEqual(self.scripts("audit", "w2", MINUTE, 10), [0, 1], "w2 starts at the first page")
         self.assertEqual(self.audit("w1", most=10), [-1, 0])
         self.assertEqual([self.audit("w2", most=10) for _ in range(2)], [[0, 0], [1, 0]])
 
-    def test_a_page_that_is_just_full_is_not_the_last(self):
+    def test_a_full_page_is_followed_by_another_call(self):
         self.submit_many("public", 10)
         self.assertEqual([self.audit(most=10) for _ in range(3)], [[0, 0], [1, 0], [-1, 0]])
 
 
 class Expiry(ScriptTest):
-    """Tasks that wait past their limit, though no worker claims: none is alive, or the queue is paused."""
+    """Waiting tasks expire even if no worker claims, because none is alive or the queue is paused."""
 
     def audit(self, most=100):
         self.redis("HDEL", PREFIX + "meta", "audited_at")
@@ -182,7 +182,7 @@ class Expiry(ScriptTest):
         for id in ids:
             self.redis("HSET", PREFIX + f"task:{id}", "queue_until", 1)
 
-    def test_those_that_wait_expire_and_those_that_run_do_not(self):
+    def test_waiting_tasks_expire_and_running_ones_do_not(self):
         for name in ("delayed", "runs", "waits", "young"):
             self.submit(name)
         self.finish(self.claim_one(), "retry", "none", delay=MINUTE)
@@ -201,7 +201,7 @@ class Expiry(ScriptTest):
         self.run_script("pause", 0)
         self.assertEqual(self.claim_one().id, "public.young")
 
-    def test_one_that_is_misplaced_as_well(self):
+    def test_an_expired_task_in_a_wrong_set(self):
         self.submit("t1")
         self.pass_limit_of("public.t1")
         self.redis("ZADD", PREFIX + "leased", 10**14, "public.t1")
@@ -211,7 +211,7 @@ class Expiry(ScriptTest):
         after.check()
         self.assertEqual((after.tasks["public.t1"].state, after.sets["leased"]), ("failed", {}))
 
-    def test_a_limit_that_cannot_be_read_is_none(self):
+    def test_an_unreadable_limit_is_no_limit(self):
         for n in range(3):
             self.submit(f"t{n}")
         for command in (("HSET", "task:public.t0", "queue_until", ""), ("HSET", "task:public.t1", "queue_until", "soon"),
@@ -220,7 +220,7 @@ class Expiry(ScriptTest):
         self.assertEqual(self.scripts("audit", "g1", MINUTE, 100), [1, 0])
         self.assertEqual([self.scripts("claim", "w1", 60_000, 1, "n", 3)[1][0] for _ in range(3)], [b"public.t0", b"public.t1", b"public.t2"])
 
-    def test_a_whole_queue_expires_in_several_calls_of_one_turn(self):
+    def test_a_whole_queue_expires_in_several_calls_of_one_pass(self):
         self.submit_many("public", 150, queue_ttl=-1)
         self.submit("young", queue_limit=1000)
         self.redis("HDEL", PREFIX + "meta", "audited_at")
@@ -229,7 +229,7 @@ class Expiry(ScriptTest):
         self.assertEqual((self.meta("failed"), list(look(self.redis).sets["index"])), (150, ["public.young"]))
         self.assertEqual(self.scripts("audit", "g1", MINUTE, 200), [-1, 0])
 
-    def test_a_pass_goes_on_where_all_of_a_page_has_gone(self):
+    def test_a_pass_continues_after_a_page_that_expired_completely(self):
         self.submit_many("public", 20, queue_ttl=-1)
         self.redis("HDEL", PREFIX + "meta", "audited_at")
         self.assertEqual([self.scripts("audit", "g1", MINUTE, 10) for _ in range(3)], [[0, 0], [0, 0], [1, 0]])
@@ -237,7 +237,7 @@ class Expiry(ScriptTest):
 
 
 class Pause(ScriptTest):
-    def test_the_queue_takes_and_gives_nothing_until_it_is_resumed(self):
+    def test_a_paused_queue_accepts_and_returns_no_task(self):
         self.submit("t1")
         self.submit("t2")
         job = self.claim_one()
@@ -246,7 +246,7 @@ class Pause(ScriptTest):
         self.assertEqual(self.submit("t3"), [b"PAUSED"])
         self.assertEqual(self.claim(), (-1, []))
         self.assertEqual(self.run_script("ready")[2], 1)
-        self.begin(job)                                          # what runs goes on
+        self.begin(job)                                          # running tasks continue
         self.emit_image(job)
         self.assertEqual(self.finish(job, "done", "known")[0], b"OK")
         self.redis("DEL", PREFIX + "wake")
@@ -255,11 +255,11 @@ class Pause(ScriptTest):
         self.assertEqual(self.claim_one().id, "public.t2")
         self.assertEqual(self.submit("t3")[0], b"NEW")
 
-    def test_resuming_twice_is_fine(self):
+    def test_resume_can_be_repeated(self):
         self.assertEqual([self.run_script("pause", 0) for _ in range(2)], [[b"RESUMED"]] * 2)
         self.assertNotIn("paused", look(self.redis).queue)
 
-    def test_a_paused_task_can_be_cancelled_and_lapsed_leases_are_seen(self):
+    def test_cancel_and_reap_work_while_paused(self):
         self.submit("t1")
         self.submit("t2")
         job = self.claim_one()
@@ -270,7 +270,7 @@ class Pause(ScriptTest):
 
 
 class Places(ScriptTest):
-    def test_places_in_the_order_asked_for(self):
+    def test_places_are_returned_in_the_order_of_the_ids(self):
         for n in range(4):
             self.submit(f"t{n}")
         self.claim_one()
@@ -280,12 +280,12 @@ class Places(ScriptTest):
         self.assertEqual((ended, places), (0, [3, 0, 0, 1, 3]))
         self.assertEqual(self.run_script("places")[1:], [0])
 
-    def test_a_delayed_task_has_no_place_and_is_told_apart(self):
+    def test_a_delayed_task_has_place_minus_one(self):
         self.submit()
         self.finish(self.claim_one(), "retry", "none", delay=MINUTE)
         self.assertEqual(self.run_script("places", 0, "public.t1")[2:], [-1])
 
-    def test_the_models_that_requests_name(self):
+    def test_the_models_of_the_requests_are_returned(self):
         long = "m" + 127 * "o"
         for task_id, request in (("none", {"urls": URLS}), ("named", {"model": "m.1:a_B-c", "urls": URLS}), ("long", {"max_images": 15,
                                   "max_paid_calls": 10, "model": long, "prompt": 3000 * "p", "urls": URLS}),
@@ -295,13 +295,13 @@ class Places(ScriptTest):
         self.assertEqual(self.run_script("places", 1, "public.none", "public.named", "public.long", "public.tricky", "public.nobody")[2:],
                          [1, b"", 2, b"m.1:a_B-c", 3, long.encode(), 4, b"", 0, b""])
 
-    def test_every_end_counts_for_the_pace(self):
+    def test_every_ended_task_counts_for_the_pace(self):
         for n, outcome in enumerate(("done", "failed", "cancelled")):
             self.submit(f"t{n}")
             self.finish(self.claim_one(), outcome, "none")
             self.assertEqual(self.run_script("places")[1], n + 1)
 
-    def test_it_only_looks(self):
+    def test_nothing_is_changed(self):
         self.submit(request=compact({"urls": URLS}))
         before = look(self.redis).everything
         self.run_script("places", 1, "public.t1", "")
@@ -321,8 +321,8 @@ class Queue(ScriptTest):
         self.assertEqual(len(set(names)), len(names))
         return (paused, waiting, delayed, running, dead, int(oldest), ended), dict(zip(names, counters[1::2]))
 
-    def test_it_says_when_memory_ends(self):
-        """50 tasks a minute stay for TTL_MS, 72,000 of them."""
+    def test_the_estimated_end_of_memory(self):
+        """50 tasks per minute are kept for TTL_MS, at most 72,000 at a time."""
         self.addCleanup(self.redis, "CONFIG", "SET", "maxmemory", "0")
 
         def full_ms():
@@ -345,7 +345,7 @@ class Queue(ScriptTest):
         self.assertEqual(numbers, (0, 0, 0, 0, 0, 0, 0))
         self.assertEqual(set(counters.values()), {0})
 
-    def test_every_number_is_its_own(self):
+    def test_every_number_is_reported(self):
         for n in range(10):
             self.submit(f"t{n}")
         oldest = self.task("t0").number("epoch")
@@ -359,14 +359,14 @@ class Queue(ScriptTest):
         self.assertEqual(numbers, (1, 4, 2, 3, 1, oldest - 5, 1))
         self.assertEqual({name: count for name, count in counters.items() if count}, {"submitted": 10, "failed": 1, "retried": 2})
 
-    def test_what_ended_more_than_a_minute_ago_is_not_the_pace(self):
+    def test_tasks_that_ended_over_a_minute_ago_do_not_count_for_the_pace(self):
         for n in range(3):
             self.submit(f"t{n}")
             self.cancel(f"public.t{n}")
         self.redis("ZINCRBY", PREFIX + "index", MINUTE + 1, "public.t1")
         self.assertEqual(self.queue()[0][6], 2)
 
-    def test_it_has_every_counter_and_only_looks(self):
+    def test_every_counter_is_reported_and_nothing_is_changed(self):
         protocol = (FOLDER.parent / "PROTOCOL.md").read_text(encoding="utf-8")
         stored = set(re.search(r"counters: `([^`]+)`", protocol)[1].split())
         _, counters = self.queue()

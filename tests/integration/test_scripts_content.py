@@ -1,4 +1,4 @@
-"""The Lua transitions that only look, hostile texts, a Redis that is full, and a story of many steps."""
+"""The read-only scripts, hostile texts, a full Redis, and a task with many transitions."""
 
 import hashlib
 import json
@@ -18,7 +18,7 @@ HOSTILE = [
 
 
 class Parts(unittest.TestCase):
-    """What stands before a script: all that it uses, and nothing else."""
+    """The parts that a script includes are exactly those that it uses."""
 
     DEFINED = re.compile(r"^local (?:function )?(\w+)", re.M)
 
@@ -35,7 +35,7 @@ class Parts(unittest.TestCase):
             yield name
             yield from self.named(self.here(shared(name)))
 
-    def test_every_script_names_what_it_needs_in_order(self):
+    def test_every_script_lists_its_parts_in_order(self):
         parts = {path.stem for path in FOLDER.glob("shared/*.lua")}
         for path in FOLDER.glob("*.lua"):
             with self.subTest(path.stem):
@@ -49,7 +49,7 @@ class Parts(unittest.TestCase):
                 self.assertEqual([part for part in parts - set(named) if self.uses(text, part)], [], "not named")
 
 
-class Looks(ScriptTest):
+class ReadOnly(ScriptTest):
     """READ, TAILS, STATUS, READY."""
 
     def given(self):
@@ -59,17 +59,17 @@ class Looks(ScriptTest):
         self.emit_image(job)
         return epoch, job
 
-    def test_read_gives_the_log_from_an_element_on(self):
+    def test_read_returns_the_log_from_a_number(self):
         epoch, _ = self.given()
         log = [element.raw for element in self.task().log]
         for start in (1, 2, 3, 4, 99):
             with self.subTest(start):
                 self.assertEqual(self.run_script("read", "public.t1", start), [b"LOG", epoch, b"running", 3, log[start - 1:], 0])
 
-    def test_read_of_no_task(self):
+    def test_read_of_an_unknown_task(self):
         self.assert_changes_nothing([b"NONE"], "read", "public.t1", 1)
 
-    def test_tails_names_those_whose_log_is_not_what_viewers_have(self):
+    def test_tails_returns_the_tasks_whose_log_differs(self):
         epoch, _ = self.given()
         sums = [hashlib.sha1(element.raw[element.raw.index(b"{"):]).hexdigest()[:16] for element in self.task().log]
         same, differs = [], [b"public.t1"]
@@ -100,7 +100,7 @@ class Looks(ScriptTest):
         self.claim_one()
         self.assertEqual(self.status(), (1, [], [], b""))
 
-    def test_status_of_a_running_task_has_what_came_so_far(self):
+    def test_status_of_a_running_task_has_its_images(self):
         _, job = self.given()
         self.emit_failed(job, 1)
         position, images, failed, result = self.status()
@@ -112,10 +112,10 @@ class Looks(ScriptTest):
         self.finish(job, "done", "known")
         self.assertEqual(self.status(), (0, [], [], self.task().result))
 
-    def test_status_of_no_task(self):
+    def test_status_of_an_unknown_task(self):
         self.assert_changes_nothing([b"NONE"], "status", "public.t1")
 
-    def test_ready_writes_and_tells_the_time(self):
+    def test_ready_writes_and_returns_the_time(self):
         word, now, paused = self.run_script("ready")
         self.assertEqual((word, paused, look(self.redis).meta["probed_at"]), (b"READY", 0, now.decode()))
         self.assertRegex(now, rb"^\d{13}$")
@@ -124,13 +124,13 @@ class Looks(ScriptTest):
 
 
 class HostileContent(ScriptTest):
-    """Whatever users and ARK write, it stays text, and the final event is one line for every reader."""
+    """Texts of users and of ARK are stored unchanged, and the final event is one line."""
 
     def assert_final_is_one_line(self):
         final = self.task().log[-1].raw.decode()
         self.assertEqual((len(final.splitlines()), len(self.task().result.decode().splitlines())), (1, 1), final)
 
-    def test_urls_come_back_as_they_were_given(self):
+    def test_urls_are_returned_unchanged(self):
         self.submit(urls=[f"https://example.com/?q={text}" for text in HOSTILE])
         job = self.claim_one()
         self.assertEqual(json.loads(job.request)["urls"], [f"https://example.com/?q={text}" for text in HOSTILE])
@@ -141,7 +141,7 @@ class HostileContent(ScriptTest):
         self.assertNotIn(b"\\/", self.task().result.replace(b"\\\\", b""))
         self.assert_final_is_one_line()
 
-    def test_urls_come_back_from_a_request_that_does_not_end_with_them(self):
+    def test_urls_that_are_not_the_last_field_of_the_request(self):
         urls = [f"https://example.com/?q={text}" for text in HOSTILE]
         self.submit(request=compact({"prompt": "\"urls\":[\"no\"]}", "urls": urls, "watermark": True}))
         self.finish(self.claim_one(), "done", "none")
@@ -150,7 +150,7 @@ class HostileContent(ScriptTest):
         self.assertNotIn("watermark", data, "the list, and nothing behind it")
         self.assert_final_is_one_line()
 
-    def test_every_text_in_every_place(self):
+    def test_hostile_texts_in_every_field(self):
         for text in HOSTILE:
             with self.subTest(text):
                 self.fresh()
@@ -169,7 +169,7 @@ class HostileContent(ScriptTest):
                 self.assertEqual(data["failed_images"][0]["message"], text)
                 self.assert_final_is_one_line()
 
-    def test_error_words(self):
+    def test_hostile_texts_in_errors(self):
         for text in HOSTILE:
             with self.subTest(text):
                 self.fresh()
@@ -183,7 +183,7 @@ class HostileContent(ScriptTest):
 
 
 class FullMemory(ScriptTest):
-    """Redis at maxmemory: nothing new comes in, and all that was accepted goes on to its end."""
+    """Redis at maxmemory refuses new tasks and completes the accepted ones."""
 
     def setUp(self):
         super().setUp()
@@ -192,19 +192,19 @@ class FullMemory(ScriptTest):
     def fill(self):
         self.redis("CONFIG", "SET", "maxmemory", "1")
 
-    def test_new_tasks_stay_out_and_leave_nothing(self):
+    def test_new_tasks_are_refused_without_leaving_keys(self):
         self.fill()
         with self.assertRaisesRegex(RedisError, "OOM"):
             self.submit()
         self.assertEqual(look(self.redis).everything, {})
 
-    def test_who_comes_back_gets_what_was_accepted(self):
+    def test_a_repeated_request_returns_the_accepted_task(self):
         self.submit()
         self.fill()
         self.assertEqual(self.submit()[0], b"SAME")
         self.assertEqual(self.submit(hash="other"), [b"CONFLICT"])
 
-    def test_operators_can_still_act(self):
+    def test_commands_of_operators_work(self):
         self.submit("t1")
         self.submit("t2")
         self.cancel()
@@ -216,17 +216,17 @@ class FullMemory(ScriptTest):
         self.assertEqual(self.run_script("audit", "w1", 60_000, 10), [1, 1])
         self.assertEqual(self.run_script("places", 0, "public.t2")[2:], [1])
 
-    def test_permits_are_still_given(self):
+    def test_permits_are_granted(self):
         self.fill()
         answer = Account(self.redis).ask("w1", want=2, images=3, calls=10, rate=500, m=news(run=3, code="outcome_unknown"))
         self.assertEqual((answer.granted, answer.limit, answer.scopes["m"].state), (2, 10, "open"))
 
-    def test_a_probe_says_so(self):
+    def test_ready_reports_the_full_memory(self):
         self.fill()
         with self.assertRaisesRegex(RedisError, "OOM"):
             self.run_script("ready")
 
-    def test_an_accepted_task_reaches_its_end(self):
+    def test_an_accepted_task_is_completed(self):
         self.submit()
         self.fill()
         job = self.claim_one()
@@ -235,7 +235,7 @@ class FullMemory(ScriptTest):
         self.assertEqual(self.emit_image(job)[0], b"OK")
         self.assertEqual(self.finish(job, "done", "known")[0], b"OK")
 
-    def test_a_retry_a_cancel_and_a_reap_still_work(self):
+    def test_retry_cancel_and_reap_work(self):
         for n in range(3):
             self.submit(f"t{n}")
         self.fill()
@@ -248,7 +248,7 @@ class FullMemory(ScriptTest):
 
 
 class ManySteps(ScriptTest):
-    """One task from end to end as the story that its viewers see."""
+    """The events of one task through several transitions."""
 
     def test_retry_loss_and_success(self):
         self.submit(max_paid_calls=3)

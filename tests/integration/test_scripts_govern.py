@@ -20,7 +20,7 @@ class GovernTest(ScriptTest):
 
 
 class ImagesPerMinute(GovernTest):
-    def test_no_more_than_the_limit_in_a_minute(self):
+    def test_the_limit_per_minute(self):
         self.assertEqual(self.ask(want=100, images=3, rate=60).granted, 20)
         answer = self.ask("w2", want=1, images=3, rate=60)
         self.assertEqual(answer.granted, 0)
@@ -30,8 +30,8 @@ class ImagesPerMinute(GovernTest):
         self.account.pass_ms(3_000)
         self.assertEqual(self.ask(want=1, images=3, rate=60).granted, 1)
 
-    def test_no_window_of_sixty_seconds_holds_more_and_none_long_after_the_start_much_less(self):
-        """Asked many times a second by several workers, from an idle start, for five minutes."""
+    def test_every_minute_stays_near_and_below_the_limit(self):
+        """Several workers ask many times per second for five minutes, from an idle start."""
         chance, granted = random.Random(5), []
         for second in range(300):
             for worker in ("a", "b", "c"):
@@ -42,7 +42,7 @@ class ImagesPerMinute(GovernTest):
         self.assertLessEqual(max(windows), 300)
         self.assertGreaterEqual(min(windows[62:]), 0.9 * 300)
 
-    def test_a_minute_after_a_burst_the_room_comes_evenly(self):
+    def test_permits_are_granted_evenly_a_minute_after_a_burst(self):
         self.assertEqual(self.ask(want=100, images=3, rate=300).granted, 100)
         for seconds in (1, 30, 30):
             self.assertEqual(self.ask(want=1, images=3, rate=300).granted, 0)
@@ -54,28 +54,28 @@ class ImagesPerMinute(GovernTest):
         self.assertLessEqual(max(each), 3)
         self.assertGreaterEqual(sum(each), 20 * 300 / 60 / 3 * 0.9)
 
-    def test_what_a_call_brought_less_is_free_again_and_what_it_brought_more_is_not(self):
+    def test_corrections_change_the_images_booked(self):
         first = self.ask(want=20, images=3, rate=60)
         self.assertEqual(self.ask(want=1, images=3, rate=60).granted, 0)
-        self.assertEqual(self.ask(settled=[(first.second, MODEL, -7)], rate=60).granted, 0)
+        self.assertEqual(self.ask(corrections=[(first.second, MODEL, -7)], rate=60).granted, 0)
         self.account.pass_ms(2000)
-        self.assertEqual(self.ask(want=9, images=3, rate=60, settled=[(first.second - 2, MODEL, -1)]).granted, 1)
+        self.assertEqual(self.ask(want=9, images=3, rate=60, corrections=[(first.second - 2, MODEL, -1)]).granted, 1)
         self.assertEqual(self.account.minute(), {MODEL: 55})
-        self.ask(settled=[(first.second - 2, MODEL, 30)], rate=60)
+        self.ask(corrections=[(first.second - 2, MODEL, 30)], rate=60)
         self.account.pass_ms(58_000)
         self.assertEqual(self.ask(want=9, images=3, rate=60).granted, 0)
         self.account.pass_ms(3_000)
         self.assertEqual(self.ask(want=9, images=3, rate=60).granted, 1, "evenly from now on")
 
-    def test_a_call_that_may_bring_more_than_a_minute_has_goes_alone(self):
+    def test_a_call_with_more_images_than_the_limit_runs_alone(self):
         self.assertEqual(self.ask(want=5, images=90, rate=60).granted, 1)
         self.assertEqual(self.ask(want=5, images=90, rate=60).granted, 0)
         self.account.pass_ms(62_000)
         self.assertEqual(self.ask(want=5, images=90, rate=60).granted, 1)
 
-    def test_images_move_to_the_model_that_the_task_names(self):
+    def test_images_are_moved_to_the_model_of_the_task(self):
         first = self.ask(want=1, images=3, rate=60)
-        self.ask(rate=60, settled=[(first.second, MODEL, -3), (first.second, "other", 2)],
+        self.ask(rate=60, corrections=[(first.second, MODEL, -3), (first.second, "other", 2)],
                  **{MODEL: news(), "other": news(held=1)})
         self.assertEqual(self.account.minute(), {"other": 2})
         self.assertEqual(self.account.holders(), {("w1", "other"): 1})
@@ -86,7 +86,7 @@ class ImagesPerMinute(GovernTest):
 
     def test_bookings_of_old_seconds_are_dropped(self):
         now = self.ask(want=1, rate=60).second
-        self.ask(rate=60, settled=[(now - 1000, MODEL, 5), (now - 2000, "x", -5)])
+        self.ask(rate=60, corrections=[(now - 1000, MODEL, 5), (now - 2000, "x", -5)])
         self.account.pass_ms(2000)
         self.ask(rate=60)
         self.assertEqual(self.account.minute(), {MODEL: 1})
@@ -110,7 +110,7 @@ class CallsInFlight(GovernTest):
         self.ask("a", calls=10, **{MODEL: news(held=2), "other": news(held=4)})
         self.assertEqual(self.ask("b", want=9, calls=10).granted, 4)
 
-    def test_more_calls_than_a_lowered_limit_end_by_themselves(self):
+    def test_calls_above_a_lowered_limit_may_complete(self):
         self.ask("a", want=6, calls=10)
         for held, granted in ((6, 0), (3, 0), (2, 1)):
             self.assertEqual(self.ask("a", want=1, calls=3, **{MODEL: news(held=held)}).granted, granted)
@@ -125,7 +125,7 @@ class CallsInFlight(GovernTest):
         self.assertEqual(self.account.holders(), {("b", MODEL): 10})
         self.assertEqual(self.ask("a", want=5, calls=10, **{MODEL: news(held=10)}).granted, 0, "back again, its calls count")
 
-    def test_a_sign_of_life_keeps_the_permits(self):
+    def test_a_report_keeps_the_permits(self):
         self.ask("a", want=10, calls=10, ttl=30_000)
         for _ in range(4):
             self.account.pass_ms(20_000)
@@ -133,14 +133,14 @@ class CallsInFlight(GovernTest):
         self.assertEqual(self.ask("b", want=1, calls=10).granted, 0)
 
     def test_a_repeated_call_neither_loses_nor_adds_permits(self):
-        for _ in range(5):          # each answer was lost: nothing is held
+        for _ in range(5):          # each reply was lost: no permit is held
             self.assertEqual(self.ask("a", want=6, calls=10, **{MODEL: news()}).granted, 6)
             self.assertEqual(self.account.holders(), {("a", MODEL): 6})
         self.ask("a", calls=10, **{MODEL: news()})
         self.assertEqual(self.ask("b", want=10, calls=10).granted, 10)
 
-    def test_a_whole_report_drops_what_the_worker_does_not_name(self):
-        """It was restarted under its name, or an answer with permits was lost."""
+    def test_a_whole_report_drops_permits_that_it_does_not_list(self):
+        """The worker was restarted under the same name, or a reply with permits was lost."""
         self.ask("a", want=4, calls=10)
         self.ask("a", calls=10, **{MODEL: news(held=1), "other": news(held=2)})
         self.ask("b", want=3, calls=10)
@@ -148,18 +148,18 @@ class CallsInFlight(GovernTest):
         self.assertEqual(self.account.holders(), {("a", "other"): 1, ("b", MODEL): 3})
         self.assertEqual(self.ask("c", want=10, calls=10).granted, 6)
 
-    def test_a_whole_report_of_a_new_worker_gets_what_the_old_one_held(self):
+    def test_a_whole_report_of_a_restarted_worker_frees_its_old_permits(self):
         self.ask("a", want=10, calls=10)
         self.assertEqual(self.ask("a", want=10, calls=10, whole=True).granted, 10)
         self.assertEqual(self.account.holders(), {("a", MODEL): 10})
 
-    def test_names_of_workers_are_just_names(self):
+    def test_special_characters_in_names_of_workers(self):
         for name in ("host:1", "", "%s %d", "中文", "a b\n", '"'):
             self.assertEqual(self.ask(name, want=1, calls=6).granted, 1)
         self.assertEqual(len(self.account.holders()), 6)
 
-    def test_losses_of_any_kind_never_exceed_the_limit_and_end(self):
-        """Against what the workers really hold: answers are lost, workers die, report late, release, report."""
+    def test_the_limit_is_kept_through_random_losses(self):
+        """Compared with the permits that workers hold. Replies are lost, and workers are killed or report late."""
         chance = random.Random(7)
         held, limit = {}, 10
         for _ in range(1500):
@@ -173,7 +173,7 @@ class CallsInFlight(GovernTest):
                 held[worker] -= 1
             elif what < 0.93:
                 held.pop(worker, None)
-            else:                   # all that live report, then the others count as lost
+            else:                   # all running workers report, then the others count as lost
                 for name, count in held.items():
                     self.ask(name, calls=limit, ttl=60_000, **{MODEL: news(held=count)})
                 self.account.pass_ms(30_000)
@@ -184,7 +184,7 @@ class CallsInFlight(GovernTest):
 
 
 class Clock(GovernTest):
-    def test_images_of_a_time_that_lies_far_ahead_do_not_count(self):
+    def test_images_booked_in_the_far_future_do_not_count(self):
         self.ask(want=20, images=3, rate=60)
         self.account.pass_ms(-HOUR)
         self.assertEqual(self.ask(want=20, images=3, rate=60).granted, 20)
@@ -192,19 +192,19 @@ class Clock(GovernTest):
 
 
 class Refusals(GovernTest):
-    def test_a_single_refusal_leaves_the_other_calls_alone(self):
+    def test_a_single_refusal_does_not_limit_calls(self):
         self.ask("a", want=40)
         answer = self.ask("a", want=1, **{MODEL: news(held=38, refused=1)})
         self.assertEqual((answer.granted, answer.scopes[MODEL].state, answer.scopes[MODEL].calls), (1, "limited", 1))
 
-    def test_a_refusal_by_one_model_leaves_the_others_free(self):
+    def test_a_refusal_by_one_model_does_not_limit_others(self):
         self.ask("a", want=4)
         answer = self.ask("b", want=9, **{"other": news(held=0, refused=3, pause=60_000)})
         self.assertEqual(answer.granted, 9)
         self.assertEqual(set(answer.scopes), {"other"})
         self.assertEqual((answer.scopes["other"].calls, answer.scopes["other"].state), (0, "limited"))
 
-    def test_a_retry_after_pauses_the_model_for_as_long_as_ark_asks(self):
+    def test_retry_after_pauses_the_model(self):
         self.ask("a", **{MODEL: news(held=5, refused=1, pause=20_000)})
         for worker in ("a", "b"):
             scope = self.ask(worker, want=1).scopes[MODEL]
@@ -213,12 +213,12 @@ class Refusals(GovernTest):
         self.account.pass_ms(20_000)
         self.assertGreater(self.ask("b", want=1).scopes[MODEL].calls, 0)
 
-    def test_the_longest_pause_counts(self):
+    def test_the_longest_pause_is_used(self):
         for pause, left in ((10_000, 10_000), (5_000, 10_000), (40_000, 40_000), (0, 40_000)):
             self.ask("a", **{MODEL: news(held=5, refused=1, pause=pause)})
             self.assertAlmostEqual(self.ask("a", want=1).scopes[MODEL].wait, left, delta=NEAR)
 
-    def test_all_is_forgotten_after_five_minutes_without_a_refusal(self):
+    def test_limits_are_removed_five_minutes_after_the_last_refusal(self):
         self.ask("a", **{MODEL: news(held=30, refused=9)})
         self.account.pass_ms(299_000)
         self.assertIn(MODEL, self.ask("a").scopes)
@@ -227,25 +227,25 @@ class Refusals(GovernTest):
         self.assertEqual(self.ask("a").scopes, {})
         self.assertEqual({name for name in self.account.books() if name.startswith(MODEL + " ")}, set())
 
-    def test_so_many_models_are_remembered_and_no_more(self):
+    def test_the_number_of_stored_models_is_limited(self):
         for n in range(100):
             self.ask("a", **{f"model-{n}": news(run=1, closing=True, code="ark_model_unavailable")})
         self.assertLessEqual(len(self.ask("a").scopes), 32)
 
-    def test_closed_models_that_have_no_tasks_make_room(self):
+    def test_closed_models_without_tasks_are_replaced(self):
         for n in range(32):
             self.ask("a", **{f"model-{n}": news(run=1, closing=True, code="ark_model_unavailable")})
         self.account.pass_ms(HOUR)
         self.ask("a")
         self.assertEqual(self.ask("a").scopes, {})
 
-    def test_fields_that_cannot_be_read_do_no_harm(self):
+    def test_unreadable_fields_are_ignored(self):
         for name, value in (("x y!", "1"), ("m", "z"), ("m limit", "many"), ("m ", "2"), (" ", "3"), ("", "4"), ("state!", "open")):
             self.redis("HSET", PREFIX + "governor", name, value)
         self.assertEqual(self.ask("a", want=3, rate=60, **{MODEL: news(held=0, refused=1)}).granted, 3)
         self.assertEqual(self.ask("a", want=3, rate=60).granted, 3)
 
-    def test_numbers_are_written_so_that_they_can_be_read(self):
+    def test_stored_numbers_can_be_read_back(self):
         for _ in range(50):
             self.ask("a", want=3, rate=500, **{MODEL: news(held=3, ok=7, ok_ms=7919, refused=2, pause=1000)})
         for name, value in self.account.books().items():

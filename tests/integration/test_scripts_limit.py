@@ -25,7 +25,7 @@ class Limit(ScriptTest):
         return word.decode(), left, ms
 
     def ask_and_look(self, most):
-        """In one go: a bucket that is almost full is soon kept nowhere."""
+        """One pipeline, because the key of an almost full bucket expires soon."""
         self.shop.load()
         (word, left, ms), tokens = self.redis.pipeline([("EVALSHA", self.shop.sha1["limit"], 1, PREFIX, most),
                                                         ("HGET", LIMITS, "tokens")])
@@ -36,26 +36,26 @@ class Limit(ScriptTest):
         return int(seconds) * 1000 + int(micros) // 1000
 
     def write(self, tokens, ago):
-        """What it held so many ms ago. Ahead of the clock, time fills nothing: then the test is exact."""
+        """Stores `tokens` as of `ago` ms ago. If `ago` is 0, the time is in the future: nothing is refilled, and the test is exact."""
         self.redis("HSET", LIMITS, "tokens", tokens, "filled_at", self.now() - ago if ago else self.now() + HOUR)
 
     def tokens(self):
         return float(self.redis("HGET", LIMITS, "tokens"))
 
-    def test_the_bucket(self):
-        """What it held, how long ago, the limit -> the answer, what it holds then."""
+    def test_bucket_states(self):
+        """Tokens, ms ago, limit -> the reply, tokens afterwards."""
         table = [
-            ("a new one is full", None, 0, 60, ("OK", 59, 1000), 59),
+            ("a new bucket is full", None, 0, 60, ("OK", 59, 1000), 59),
             ("the last request passes", 1, 0, 60, ("OK", 0, 60_000), 0),
-            ("an empty one says when there is one again", 0, 0, 60, ("LIMITED", 0, 1000), 0),
-            ("half a request is none", 0.5, 0, 60, ("LIMITED", 0, 500), 0.5),
-            ("a slow one says so too", 0.25, 0, 1, ("LIMITED", 0, 45_000), 0.25),
+            ("an empty bucket returns the wait for one request", 0, 0, 60, ("LIMITED", 0, 1000), 0),
+            ("half a token is not enough", 0.5, 0, 60, ("LIMITED", 0, 500), 0.5),
+            ("a low limit returns a long wait", 0.25, 0, 1, ("LIMITED", 0, 45_000), 0.25),
             ("it fills evenly", 0, 30_000, 60, ("OK", 29, 31_000), 29),
-            ("it never holds more than a minute's", 50, HOUR, 60, ("OK", 59, 1000), 59),
-            ("a lowered limit holds at once", 500, 0, 60, ("OK", 59, 1000), 59),
-            ("a raised one fills up from where it stood", 10, 0, 600, ("OK", 9, 59_100), 9),
+            ("the bucket holds at most a minute's requests", 50, HOUR, 60, ("OK", 59, 1000), 59),
+            ("a lowered limit applies at once", 500, 0, 60, ("OK", 59, 1000), 59),
+            ("a raised limit refills from the stored tokens", 10, 0, 600, ("OK", 9, 59_100), 9),
             ("a limit of one a minute", None, 0, 1, ("OK", 0, 60_000), 0),
-            ("what decimals cost does not count", 0.9999999, 0, 60, ("OK", 0, 60_000), 0),
+            ("rounding errors are tolerated", 0.9999999, 0, 60, ("OK", 0, 60_000), 0),
         ]
         for held, ago, most, answer, left in self.cases(table):
             if held is not None:
@@ -67,7 +67,7 @@ class Limit(ScriptTest):
             self.assertAlmostEqual(ms, answer[2], delta=late)
             self.assertAlmostEqual(tokens, left, delta=late / 1000)
 
-    def test_after_the_wait_there_is_one(self):
+    def test_a_request_passes_after_the_returned_wait(self):
         for most in (1, 7, 60, 600, 999, 1_000_000):
             with self.subTest(most):
                 self.fresh()
@@ -77,7 +77,7 @@ class Limit(ScriptTest):
                 self.write(self.tokens(), wait)
                 self.assertEqual(self.ask(most)[0], "OK")
 
-    def test_a_full_one_is_kept_nowhere(self):
+    def test_the_key_expires_when_the_bucket_is_full(self):
         _, _, full = self.ask(1)
         ttl = self.redis("PTTL", LIMITS)
         self.assertIn(ttl, range(full - NEAR, full + 1))
@@ -85,12 +85,12 @@ class Limit(ScriptTest):
         self.redis("PEXPIRE", LIMITS, 0)
         self.assertEqual(self.ask(1)[:2], ("OK", 0))
 
-    def test_a_clock_that_went_back_fills_nothing_and_takes_nothing(self):
+    def test_a_clock_that_was_set_back_changes_no_tokens(self):
         self.write(5, 0)
         self.assertEqual(self.ask(60)[:2], ("OK", 4))
-        self.assertLessEqual(int(self.redis("HGET", LIMITS, "filled_at")), self.now(), "from now on time counts again")
+        self.assertLessEqual(int(self.redis("HGET", LIMITS, "filled_at")), self.now(), "refilling starts again now")
 
-    def test_over_time_the_limit_is_reached_and_not_exceeded(self):
+    def test_a_long_run_reaches_the_limit_without_exceeding_it(self):
         chance, passed, served, begin = random.Random(3), 0, 0, self.now()
         self.ask(90)
         for _ in range(600):
@@ -101,13 +101,13 @@ class Limit(ScriptTest):
         self.assertLessEqual(served, 90 + (passed + self.now() - begin) * 90 / 60_000)
         self.assertGreater(served, 85 + passed * 90 / 60_000)
 
-    def test_clients_do_not_share(self):
+    def test_clients_have_separate_buckets(self):
         other = Scripts(self.redis, "arkrelay:{client:else}:")
         while self.ask(3)[0] == "OK":
             pass
         self.assertEqual(other("limit", 3)[:2], [b"OK", 2])
 
-    def test_a_full_redis_still_counts(self):
+    def test_requests_are_counted_on_a_full_redis(self):
         self.addCleanup(self.redis, "CONFIG", "SET", "maxmemory", "0")
         self.redis("CONFIG", "SET", "maxmemory", "1")
         self.assertEqual(self.ask(60)[:2], ("OK", 59))

@@ -1,4 +1,4 @@
-"""The transitions for operators: RETRY, TASKS, PROCESSES, and the list of what has ended."""
+"""The scripts for operators: RETRY, TASKS, STORY and PROCESSES, and the list of ended tasks."""
 
 import json
 import unittest
@@ -8,7 +8,7 @@ from support.scripts import PREFIX, Scripts
 from support.store import look
 
 MINUTE = 60_000
-LOOK = 1000                 # tasks that TASKS looks at in one call, at most
+LOOK = 1000                 # the most tasks that one call of TASKS reads
 
 
 class OperatorsTest(ScriptTest):
@@ -21,14 +21,14 @@ class OperatorsTest(ScriptTest):
 
 
 class Ended(OperatorsTest):
-    def test_every_end_is_noted_with_its_time(self):
+    def test_every_ended_task_is_listed_with_its_time(self):
         for n, outcome in enumerate(("done", "failed", "cancelled")):
             self.end(f"t{n}", outcome)
         self.submit("lives")
         ended = look(self.redis).sets["ended"]
         self.assertEqual(ended, {f"public.t{n}": self.task(f"t{n}").number("ended_at") for n in range(3)})
 
-    def test_every_64th_end_leaves_the_latest_ten_thousand(self):
+    def test_every_64th_end_trims_the_list_to_ten_thousand(self):
         for outcome, in self.cases([(name, name) for name in ("done", "failed", "cancelled")]):
             now_ms = int(self.redis("TIME")[0]) * 1000
             self.redis.pipeline([("ZADD", PREFIX + "index", n - now_ms, f"public.old{n}") for n in range(10_000)])
@@ -39,14 +39,14 @@ class Ended(OperatorsTest):
             self.assertEqual(self.redis("ZCOUNT", PREFIX + "index", "-inf", "(0"), 10_000)
             self.assertEqual(self.redis("ZRANGE", PREFIX + "index", -1, -1), [b"public.old9997"])
 
-    def test_every_64th_end_forgets_what_has_expired(self):
+    def test_every_64th_end_removes_expired_tasks_from_the_list(self):
         self.redis("ZADD", PREFIX + "index", -5, "public.long-ago")
         self.redis("HSET", PREFIX + "meta", "cancelled", 63)
         self.submit()
         self.cancel()
         self.assertEqual(set(look(self.redis).sets["ended"]), {"public.t1"})
 
-    def test_erased_retried_and_submitted_again_it_has_not_ended(self):
+    def test_an_erased_or_restarted_task_is_removed_from_the_list(self):
         def submit_again():
             self.redis("DEL", PREFIX + "task:public.t1")
             self.submit()
@@ -63,7 +63,7 @@ class Retry(OperatorsTest):
     def retry(self, id="public.t1"):
         return self.run_script("retry", id, MINUTE)
 
-    def test_it_is_as_new_with_the_request_and_the_limits_that_it_had(self):
+    def test_a_retried_task_starts_with_its_request_and_limits(self):
         self.submit(trace="00-abc-def-01", max_paid_calls=3)
         new = self.task()
         job = self.claim_one()
@@ -82,7 +82,7 @@ class Retry(OperatorsTest):
         self.assertEqual(task.places, {"pending": 2.0, "index": float(epoch)})
         self.assertEqual((look(self.redis).live, self.meta("renewed"), self.meta("submitted")), ({"public": 1}, 1, 1))
 
-    def test_it_runs_to_another_end(self):
+    def test_a_retried_task_can_be_completed(self):
         for outcome, in self.cases([("done", "done"), ("failed", "failed"), ("cancelled", "cancelled")]):
             self.end()
             self.retry()
@@ -93,8 +93,8 @@ class Retry(OperatorsTest):
             self.finish(job, outcome, "known")
             self.assertEqual(self.task().state, outcome)
 
-    def test_what_its_former_lives_cost_stays_on_record(self):
-        """Charges of its lives -> of the last life: paid, unknown, earlier paid, earlier unknown, charged, retryable."""
+    def test_the_charges_of_earlier_lives_are_kept(self):
+        """Charges of all lives -> fields of the last life: paid, unknown, earlier paid, earlier unknown, charged, retryable."""
         table = [
             ("nothing at all", ["void", "void"], 0, 0, 0, 0, "no", True),
             ("unknown, then nothing", ["unknown", "void"], 0, 0, 1, 1, "unknown", False),
@@ -116,7 +116,7 @@ class Retry(OperatorsTest):
             self.assertEqual([data["paid_calls"], data["unknown_calls"], data.get("earlier_paid_calls", 0),
                               data.get("earlier_unknown_calls", 0), data["charged"], data["retryable"]], expected)
 
-    def test_which_tasks_can_begin_anew(self):
+    def test_the_states_that_can_be_retried(self):
         def run():
             self.submit()
             self.claim_one()
@@ -130,9 +130,9 @@ class Retry(OperatorsTest):
             self.cancel()
 
         table = [
-            ("a failed one", self.end, b"NEW"), ("a cancelled one", cancel, b"NEW"), ("one that waits", self.submit, [b"LIVE", b"queued"]),
-            ("one that runs", run, [b"LIVE", b"running"]), ("a delayed one", delay, [b"LIVE", b"delayed"]),
-            ("one that is done", lambda: self.end(outcome="done"), [b"DONE"]), ("none", lambda: None, [b"NONE"])]
+            ("a failed one", self.end, b"NEW"), ("a cancelled one", cancel, b"NEW"), ("a queued one", self.submit, [b"LIVE", b"queued"]),
+            ("a running one", run, [b"LIVE", b"running"]), ("a delayed one", delay, [b"LIVE", b"delayed"]),
+            ("a done one", lambda: self.end(outcome="done"), [b"DONE"]), ("an unknown one", lambda: None, [b"NONE"])]
         for given, answer in self.cases(table):
             given()
             if answer == b"NEW":
@@ -140,12 +140,12 @@ class Retry(OperatorsTest):
                 answer = [b"LIVE", b"queued"]
             self.assert_changes_nothing(answer, "retry", "public.t1", MINUTE)
 
-    def test_its_epoch_is_later_whatever_the_clock_says(self):
+    def test_the_new_epoch_is_later_even_if_the_clock_was_set_back(self):
         self.end()
         self.redis("HSET", PREFIX + "task:public.t1", "epoch", 10**13)
         self.assertEqual(self.retry(), [b"NEW", str(10**13 + 1).encode()])
 
-    def test_whoever_held_it_speaks_for_it_no_more(self):
+    def test_workers_of_the_earlier_life_are_refused(self):
         job = self.end()
         self.retry()
         self.assert_changes_nothing([b"LOST"], *self.finish_args(job))
@@ -153,14 +153,14 @@ class Retry(OperatorsTest):
         self.assert_changes_nothing([b"LOST"], *self.finish_args(job))
         self.assertEqual(self.begin(job), [b"LOST"])
 
-    def test_its_place_is_behind_what_its_client_has_waiting(self):
+    def test_a_retried_task_is_queued_after_its_clients_other_tasks(self):
         self.end()
         self.submit("t2")
         self.submit("t3", client="other")
         self.retry()
         self.assertEqual([job.id for job in self.claim(most=3)[1]], ["other.t3", "public.t2", "public.t1"])
 
-    def test_its_images_count_for_the_day_again_and_no_limit_holds_it_up(self):
+    def test_a_retry_reserves_images_without_checking_the_limit(self):
         self.end(images=3, images_limit=3)
         self.submit("t2", images=3, images_limit=3)
         self.retry()
@@ -170,12 +170,12 @@ class Retry(OperatorsTest):
         self.cancel("public.t2")
         self.assertEqual(look(self.redis).images, {})
 
-    def test_the_client_that_submits_again_finds_it(self):
+    def test_a_repeated_request_returns_the_retried_task(self):
         self.end()
         _, epoch = self.retry()
         self.assertEqual(self.submit()[:3], [b"SAME", epoch, b"queued"])
 
-    def test_without_memory_for_it_it_stays_as_it_is(self):
+    def test_a_retry_on_a_full_redis_changes_nothing(self):
         self.end()
         self.redis("CONFIG", "SET", "maxmemory", 1)
         try:
@@ -188,10 +188,10 @@ class Retry(OperatorsTest):
 
 
 class Tasks(OperatorsTest):
-    FIELDS = ("id", "state", "epoch", "attempt", "paid_calls", "worker", "code", "claimed_at", "ended_at", "place")
+    FIELDS = ("id", "state", "epoch", "attempt", "paid_calls", "worker", "code", "claimed_at", "ended_at", "place", "model")
 
     def page(self, state, cursor="", limit=100, search=""):
-        """(next, rows)"""
+        """Returns (cursor of the next page, rows)."""
         word, next, *rows = self.run_script("tasks", state, cursor, limit, search)
         self.assertEqual(word, b"TASKS")
         return next.decode(), [dict(zip(self.FIELDS, (value.decode() for value in row), strict=True)) for row in rows]
@@ -200,7 +200,7 @@ class Tasks(OperatorsTest):
         return [row["id"].partition(".")[2] for row in self.page(state, **options)[1]]
 
     def all_ids(self, state, limit=3, between=lambda: None, **options):
-        """Page after page."""
+        """The ids of all pages."""
         ids, cursor = [], ""
         while True:
             cursor, rows = self.page(state, cursor, limit, **options)
@@ -229,7 +229,7 @@ class Tasks(OperatorsTest):
         self.assertEqual(set(self.ids("live")), {"delayed", "running", "queued"})
         self.assertEqual(set(self.ids("ended")), {"done", "failed", "cancelled"})
 
-    def test_a_row_tells_what_is_known(self):
+    def test_the_fields_of_a_row(self):
         self.one_in_each_state()
         rows = {state: self.page(state)[1][0] for state in ("queued", "delayed", "running", "failed")}
         tasks = {name: self.task(name) for name in rows}
@@ -243,7 +243,7 @@ class Tasks(OperatorsTest):
         self.assertEqual([row["place"] for row in rows.values()],
                          ["1", str(int(tasks["delayed"].places["delayed"])), str(int(tasks["running"].places["leased"])), "0"])
 
-    def test_queued_tasks_come_by_place_and_pages_join(self):
+    def test_queued_tasks_are_listed_by_place_without_gaps_between_pages(self):
         for n in range(7):
             self.submit(f"t{n}", client="ab"[n % 2])
         in_order = [id.partition(".")[2] for id in look(self.redis).sets["pending"]]
@@ -252,14 +252,14 @@ class Tasks(OperatorsTest):
         self.assertEqual([int(row["place"]) for row in self.page("queued")[1]], list(range(1, 8)))
         self.assertEqual(self.all_ids("queued", limit=7), in_order)
 
-    def test_tasks_that_leave_between_two_pages_hide_no_other(self):
+    def test_tasks_removed_between_two_pages_hide_no_other(self):
         for n in range(9):
             self.submit(f"t{n}")
         ids = self.all_ids("queued", between=lambda: self.claim(most=2))
         self.assertEqual(ids, [f"t{n}" for n in range(9)])
 
-    def test_ids_of_one_score_are_told_apart_byte_by_byte(self):
-        """Whatever language Redis speaks: neither Z before a nor - behind it is everyone's order."""
+    def test_ids_with_equal_scores_are_ordered_by_bytes(self):
+        """Independent of the locale of Redis."""
         names = ["B", "a", "A", "b", "a-", "a.", "a:", "aB", "ab", "Z", "_", "0"]
         for name in names:
             self.submit(name, client=name.replace(".", "x").replace(":", "x") + "c")
@@ -270,11 +270,11 @@ class Tasks(OperatorsTest):
             ids += [row["id"] for row in rows]
             if not cursor:
                 break
-            self.scripts("cancel", ids[-1], "any")      # the place that the cursor names is gone
+            self.scripts("cancel", ids[-1], "any")      # the element of the cursor no longer exists
             self.news.messages()
         self.assertEqual(ids, sorted(f"{name.replace('.', 'x').replace(':', 'x')}c.{name}" for name in names))
 
-    def test_ended_ones_come_latest_first_and_new_ones_do_not_disturb(self):
+    def test_ended_tasks_are_listed_latest_first_while_others_end(self):
         for n in range(7):
             self.end(f"t{n}", "done" if n % 2 else "failed")
             self.redis("ZADD", PREFIX + "ended", "XX", 10**12 * 2 + n, f"public.t{n}")
@@ -285,7 +285,7 @@ class Tasks(OperatorsTest):
         self.redis("ZADD", PREFIX + "ended", "XX", 10**12 * 2 + 9, "public.later")
         self.assertEqual(self.ids("ended", cursor=cursor), ["t3", "t2", "t1", "t0"])
 
-    def test_running_ones_come_by_their_first_claim_while_leases_are_renewed(self):
+    def test_running_tasks_are_listed_by_their_first_claim(self):
         for n in range(5):
             self.submit(f"t{n}")
         jobs = self.claim(most=5)[1]
@@ -296,13 +296,13 @@ class Tasks(OperatorsTest):
             self.run_script("renew", 10 * MINUTE, jobs[3].id, jobs[3].fence, jobs[1].id, jobs[1].fence)
         self.assertEqual(self.all_ids("running", limit=1, between=renew), ["t3", "t1", "t4", "t2", "t0"])
 
-    def test_delayed_ones_come_by_when_they_are_due(self):
+    def test_delayed_tasks_are_listed_by_due_time(self):
         for n, delay in enumerate((30_000, 10_000, 20_000)):
             self.submit(f"t{n}")
             self.finish(self.claim_one(), "retry", "none", delay=10 * MINUTE + delay)
         self.assertEqual(self.all_ids("delayed", limit=1), ["t1", "t2", "t0"])
 
-    def test_search_finds_a_part_of_the_id(self):
+    def test_search_matches_a_part_of_the_id(self):
         for name in ("apple.1", "pear.2", "apple.2"):
             self.submit(name, client="shop")
         self.submit("x", client="apple")
@@ -311,13 +311,13 @@ class Tasks(OperatorsTest):
             with self.subTest(search):
                 self.assertEqual(set(self.ids("queued", search=search)), found)
 
-    def test_tasks_that_have_expired_are_not_shown(self):
+    def test_expired_tasks_are_not_listed(self):
         self.end("t1")
         self.end("t2")
         self.redis("DEL", *(PREFIX + f"{kind}:public.t1" for kind in ("task", "request", "events", "result")))
         self.assertEqual((self.ids("ended"), self.ids("failed")), (["t2"], ["t2"]))
 
-    def test_a_cursor_that_is_none_is_refused(self):
+    def test_an_invalid_cursor_is_refused(self):
         self.submit()
         for cursor in ("x", "1", ":", "1:", "x:public.t1", ":public.t1", "0x:y"):
             with self.subTest(cursor):
@@ -327,14 +327,14 @@ class Tasks(OperatorsTest):
         for state in ("queued", "delayed", "running", "done", "failed", "cancelled", "live", "ended", "dead"):
             self.assertEqual(self.page(state), ("", []))
 
-    def test_it_only_looks(self):
+    def test_nothing_is_changed(self):
         self.one_in_each_state()
         before = look(self.redis).everything
         for state in ("queued", "running", "failed", "live", "ended"):
             self.page(state, limit=1)
         self.assertEqual(look(self.redis).everything, before)
 
-    def test_one_call_looks_at_a_bounded_number_and_the_next_goes_on(self):
+    def test_one_call_reads_a_limited_number_and_the_next_continues(self):
         self.submit_many("bulk", 2 * LOOK + 100)
         ask = lambda cursor, search: self.scripts("tasks", "queued", cursor, 200, search)
         word, cursor, *rows = ask("", "t2099")
@@ -346,7 +346,7 @@ class Tasks(OperatorsTest):
         self.assertEqual((pages, [row[0] for row in rows]), (3, [b"bulk.t2099"]))
         self.assertEqual(len(ask("", "")) - 2, 200)
 
-    def test_more_running_tasks_than_one_look_are_all_found(self):
+    def test_more_running_tasks_than_one_call_reads(self):
         self.submit_many("bulk", LOOK + 50)
         self.scripts("claim", "w1", MINUTE, LOOK + 50, "n", 3)
         self.news.messages()
@@ -369,7 +369,7 @@ class Story(OperatorsTest):
         self.assertEqual(row, self.run_script("tasks", task.state, "", 1, "")[2])
         return json.loads(images), json.loads(failed), result
 
-    def test_of_a_task_that_runs(self):
+    def test_a_running_task(self):
         self.submit()
         job = self.claim_one()
         self.begin(job)
@@ -378,11 +378,11 @@ class Story(OperatorsTest):
         images, failed, result = self.story()
         self.assertEqual(([image["url"] for image in images], [slot["index"] for slot in failed], result), (["https://ark/0.jpeg"], [1], b""))
 
-    def test_of_a_task_that_has_ended(self):
+    def test_an_ended_task(self):
         self.end(outcome="done")
         self.assertEqual(self.story(), ([], [], self.task().result))
 
-    def test_of_none(self):
+    def test_an_unknown_task(self):
         self.assert_changes_nothing([b"NONE"], "story", "public.t1")
 
 
@@ -398,7 +398,7 @@ class Processes(ScriptTest):
         if fields:
             self.redis("HSET", self.PROCESSES + "process:" + name, *(word for pair in fields.items() for word in pair))
 
-    def test_those_that_count_as_alive_with_all_they_say(self):
+    def test_only_live_processes_are_listed_with_their_fields(self):
         self.add("host:1", 10**14, role="worker", slots=4, busy=1)
         self.add("host:2", 10**14, role="gateway", threads=2)
         self.add("gone:3", 5, role="worker")
@@ -410,7 +410,7 @@ class Processes(ScriptTest):
         self.assertEqual(found, {"host:1": {b"role": b"worker", b"slots": b"4", b"busy": b"1"},
                                  "host:2": {b"role": b"gateway", b"threads": b"2"}})
 
-    def test_nobody(self):
+    def test_no_processes(self):
         self.assertEqual(len(self.ask("processes")), 2)
 
 

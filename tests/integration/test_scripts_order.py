@@ -26,19 +26,19 @@ class Orders(ScriptTest):
     def keys(self):
         return sorted(key.decode().removeprefix(PREFIX) for key in self.redis("KEYS", PREFIX + "*"))
 
-    def test_equal_requests_in_flight_are_orders_of_their_own(self):
+    def test_equal_concurrent_requests_are_separate_orders(self):
         self.assertEqual([self.order("a"), self.order("b")], [["NEW", "a"], ["NEW", "b"]])
         self.assertEqual(self.order("c", retried=1), ["NEW", "c"])
         self.assertEqual(self.redis("HGET", PREFIX + "order:a", "ids"), b"a-0 a-1")
 
-    def test_a_delivered_one_is_found_by_retries_only(self):
+    def test_a_delivered_order_is_found_by_retries_only(self):
         self.order("a")
         self.delivery("a", "answered")
         self.assertEqual(self.order("b"), ["NEW", "b"])
         self.assertEqual(self.order("c", retried=1, body="other"), ["NEW", "c"])
         self.assertEqual([self.order("d", retried=1), self.order("e", retried=1)], 2 * [["SAME", "a"]])
 
-    def test_an_undelivered_one_is_found_once(self):
+    def test_an_undelivered_order_is_found_once(self):
         for id in "ab":
             self.order(id)
         for id in "ab":
@@ -63,14 +63,14 @@ class Orders(ScriptTest):
         self.delivery("a", "answered")
         self.assertGreater(self.redis("PTTL", PREFIX + "answered:body"), WINDOW - 60_000)
 
-    def test_an_order_that_is_gone_is_not_found(self):
+    def test_an_expired_order_is_not_found(self):
         self.order("a")
         self.delivery("a", "unanswered")
         self.delivery("a", "answered")
         self.redis("DEL", PREFIX + "order:a")
         self.assertEqual(self.order("b", retried=1), ["NEW", "b"])
 
-    def test_a_key_is_one_order_whatever_was_delivered(self):
+    def test_an_idempotency_key_always_finds_its_order(self):
         self.assertEqual([self.order("a", key="k"), self.order("b", key="k")], [["NEW", "a"], ["SAME", "a"]])
         self.assertEqual(self.order("c", key="k", body="other"), ["CONFLICT"])
         for outcome in ("answered", "unanswered"):
@@ -78,7 +78,7 @@ class Orders(ScriptTest):
             self.assertEqual(self.order("d", key="k"), ["SAME", "a"])
         self.assertEqual([self.order("e"), self.order("f", retried=1)], [["NEW", "e"], ["NEW", "f"]])
 
-    def test_a_refused_order_leaves_nothing(self):
+    def test_a_refused_order_writes_no_keys(self):
         self.order("a", key="k")
         self.delivery("a", "refused", key="k")
         self.order("b")
@@ -99,7 +99,7 @@ class Orders(ScriptTest):
 class Submit(ScriptTest):
     def tasks(self, *ids, hash="hash", order="o", queue_limit=100, client_limit=100, images=1, images_limit=0):
         words = [word for id in ids for word in (f"shop.{id}", hash, REQUEST, "")]
-        return self.run_script("submit_order", order, 2, TTL_MS, queue_limit, 60_000, client_limit, "", images, images_limit, *words)
+        return self.run_script("submit_order", order, 2, TTL_MS, queue_limit, 60_000, client_limit, "", images, images_limit, "", *words)
 
     def states(self):
         return sorted(task.decode().rpartition(":")[2] for task in self.redis("KEYS", "arkrelay:{0}:task:*"))
@@ -112,7 +112,7 @@ class Submit(ScriptTest):
         self.assertEqual(self.redis("HGET", "arkrelay:{0}:queue", "live:shop"), b"3")
         self.assertEqual([task[0] for task in self.tasks("a", "b", "c")[1:]], 3 * [b"SAME"])
 
-    def test_all_or_none(self):
+    def test_no_task_is_accepted_alone(self):
         for limits, word in (({"queue_limit": 2}, b"FULL"), ({"client_limit": 2}, b"CLIENT_FULL"), ({"images_limit": 5, "images": 2}, b"IMAGES")):
             with self.subTest(word):
                 self.fresh()
@@ -139,7 +139,7 @@ class Submit(ScriptTest):
         epoch = int(self.tasks("a", "b", images_limit=10)[1][1])
         self.fail("void")
         before = look(self.redis).counter("submitted")
-        first, second = self.scripts("submit_order", "o", 2, TTL_MS, 100, 60_000, 100, "", 1, 10, "shop.a", "hash", REQUEST, "", "shop.b", "hash", REQUEST, "")[1:]
+        first, second = self.scripts("submit_order", "o", 2, TTL_MS, 100, 60_000, 100, "", 1, 10, "", "shop.a", "hash", REQUEST, "", "shop.b", "hash", REQUEST, "")[1:]
         after = look(self.redis)
         after.check()
         self.assertEqual((first[0], second[0], len(first[3])), (b"NEW", b"SAME", 1))

@@ -15,11 +15,12 @@ def picture_id(n):
     return f"{n:032x}"
 
 
-def image(task_id, n=1, index=0, url=URL, day=None, base=""):
+def image(task_id, n=1, index=0, url=URL, day=None, base="", kept=None, shown=None):
+    """An event of a worker that keeps the picture: its data, and on a second line what scripts keep. shown: the event's url, if not ARK's."""
     day = day or (datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(days=7)).strftime("%Y%m%d")
     stored = f"{base}/p/{day}/{picture_id(n)}"
     return (f'{{"task_id":"{task_id}","message":"m","stage":"image","index":{index},"image":{{"id":"{picture_id(n)}","stored_url":"{stored}",'
-            f'"url":"{url}","size":"2048x2048"}}}}')
+            f'"url":"{shown or url}","size":"2048x2048"}}}}\n{picture_id(n)} {day} {index} {kept or "owed " + url}')
 
 
 class OutboxTest(ScriptTest):
@@ -43,7 +44,7 @@ class OutboxTest(ScriptTest):
         return int(seconds) * 1000 + int(micros) // 1000
 
     def task_with_pictures(self, name="t1", first=1, count=1, url=URL):
-        """A task that has ended with these pictures. The first ones are told by EMIT, the last one by FINISH."""
+        """A task that has ended with these pictures. EMIT reports all but the last one, FINISH reports the last one."""
         self.submit(name)
         job = self.claim_one()
         self.begin(job)
@@ -84,6 +85,37 @@ class Owed(OutboxTest):
         self.assertEqual(len(self.task().log[-1].data["generated_images"]), 1)
         self.assertEqual(len(self.scores("owed:copies:ark.example:8443")), 1)
 
+    def test_what_is_kept_is_not_in_the_log(self):
+        self.task_with_pictures(count=2)
+        for element in self.task().log:
+            self.assertNotIn("\n", element.raw.decode())
+            self.assertNotIn("owed", element.raw.decode())
+
+    def test_the_link_of_ark_may_be_kept_from_clients(self):
+        self.submit("t1")
+        job = self.claim_one()
+        self.begin(job)
+        self.run_script("finish", job.id, job.fence, "done", "known", 0, "", "", 1, image("t1", shown="https://p.example/x"))
+        self.assertEqual(self.task().log[-1].data["generated_images"][0]["url"], "https://p.example/x")
+        self.assertEqual((self.hash()["url"], self.hash()["state"]), (URL, "owed"))
+
+    def test_a_picture_that_came_as_bytes_is_stored_already(self):
+        for how in ("emit", "finish"):
+            with self.subTest(how):
+                self.fresh()
+                self.submit("t1")
+                job = self.claim_one()
+                self.begin(job)
+                data = image("t1", kept="stored image/png 5 " + "a" * 64 + " s3 host bucket/a prefix/")
+                if how == "emit":
+                    self.run_script("emit", job.id, job.fence, 1, data)
+                self.run_script("finish", job.id, job.fence, "done", "known", 0, "", "", *((1, data) if how == "finish" else ()))
+                kept = self.hash()
+                self.assertEqual((kept["state"], kept["type"], kept["bytes"], kept["sha256"], kept["storage"], kept["owner"], kept["index"]),
+                                 ("stored", "image/png", "5", "a" * 64, "s3 host bucket/a prefix/", "public", "0"))
+                self.assertEqual(self.lease(), (-1, 0, []))
+                self.assertTrue(8 * DAY_MS < self.redis("PTTL", PREFIX + "picture:" + picture_id(1)) <= 9 * DAY_MS)
+
     def test_a_public_url_and_a_path_of_its_own_change_nothing(self):
         self.submit("t1")
         job = self.claim_one()
@@ -102,7 +134,7 @@ class Owed(OutboxTest):
 
 
 class Leases(OutboxTest):
-    def test_a_copy_that_is_stored_forgets_the_link(self):
+    def test_the_link_of_a_stored_copy_is_removed(self):
         self.task_with_pictures()
         _, waiting, [entry] = self.lease()
         self.assertEqual((entry[0], entry[3], entry[5], entry[2], waiting), (picture_id(1), "public", URL, 0, 0))
@@ -124,7 +156,7 @@ class Leases(OutboxTest):
         self.assertEqual(self.settle(first, "stored", "image/png", 1, "b" * 64, "s"), ["LOST"])
         self.assertEqual(self.settle(second, "stored", "image/png", 1, "b" * 64, "s"), ["OK", "stored"])
 
-    def test_a_lane_has_at_most_so_many_and_another_one_its_own(self):
+    def test_leases_are_limited_per_lane(self):
         self.task_with_pictures("t1", 1, 3)
         self.task_with_pictures("t2", 4, 2, "http://other.example/b.png")
         _, waiting, entries = self.lease(lane_most=1)
@@ -159,7 +191,7 @@ class Leases(OutboxTest):
         self.settle(probe, "stored", "image/png", 1, "b" * 64, "s")
         self.assertEqual(len(self.lease()[2]), 2)
 
-    def test_a_fault_of_one_entry_counts_as_a_try_and_one_of_the_worker_does_not(self):
+    def test_a_failure_of_an_entry_counts_as_a_try_and_one_of_the_worker_does_not(self):
         self.task_with_pictures()
         for outcome, tries in ((("later", 0), 0), (("again", 0), 1), (("later", 0), 1), (("again", 0), 2)):
             [entry] = self.lease()[2]
@@ -171,22 +203,22 @@ class Leases(OutboxTest):
         self.assertEqual((self.hash()["state"], self.hash()["code"]), ("failed", "not_an_image"))
         self.assertEqual(self.lease(), (-1, 0, []))
 
-    def test_after_a_day_a_failure_is_the_last_one(self):
+    def test_after_a_day_a_failure_is_final(self):
         for outcome in (("again", 0), ("later", 0), ("host",)):
             with self.subTest(outcome=outcome):
                 self.fresh()
                 self.task_with_pictures()
                 self.redis("HSET", PREFIX + "picture:" + picture_id(1), "created_at", self.now_ms() - DAY_MS - 1)
                 [entry] = self.lease()[2]
-                self.assertEqual(self.settle(entry, *outcome), ["OK", "failed"])
-                self.assertEqual(self.hash()["code"], "link_expired")
+                self.assertEqual(self.settle(entry, *outcome), ["EXPIRED"])
+                self.assertEqual((self.hash()["state"], self.hash()["code"]), ("failed", "link_expired"))
 
 
 class Erased(OutboxTest):
     def erase(self, name="t1"):
         self.assertEqual(self.run_script("erase", f"public.{name}"), [b"ERASED"])
 
-    def test_a_picture_that_was_not_stored_yet_is_not_copied_any_more(self):
+    def test_an_erased_picture_is_no_longer_copied(self):
         self.task_with_pictures(count=2)
         self.erase()
         self.assertEqual([self.hash(n)["state"] for n in (1, 2)], ["erased", "erased"])
@@ -205,7 +237,7 @@ class Erased(OutboxTest):
         self.assertEqual(self.lease("deletions"), (-1, 0, []))
         self.assertEqual(self.run_script("picture", picture_id(1), entry[4])[1], b"erased")
 
-    def test_a_copy_that_ends_after_the_erasure_is_told(self):
+    def test_a_copy_that_ends_after_the_erasure_gets_ERASED(self):
         self.task_with_pictures()
         [entry] = self.lease()[2]
         self.erase()
@@ -216,16 +248,16 @@ class Erased(OutboxTest):
         self.assertEqual(self.hash()["state"], "erased")
         self.assertEqual(self.scores("leased:copies"), {})
 
-    def test_a_picture_of_which_nothing_is_known_is_removed_after_its_copy(self):
+    def test_an_unknown_picture_is_removed_after_its_copy(self):
         self.task_with_pictures()
         [entry] = self.lease()[2]
         self.redis("DEL", PREFIX + "picture:" + picture_id(1))
         self.assertEqual(self.settle(entry, "stored", "image/png", 1, "b" * 64, "s"), ["ERASED"])
 
-    def test_a_day_that_is_not_the_pictures_own_finds_nothing(self):
+    def test_a_wrong_day_finds_no_picture(self):
         self.task_with_pictures()
         self.assertEqual(self.run_script("picture", picture_id(1), "20200101"), [b"NONE"])
-        self.assertEqual(self.run_script("picture", picture_id(1), self.hash()["day"]), [b"PICTURE", b"owed", URL.encode(), b""])
+        self.assertEqual(self.run_script("picture", picture_id(1), self.hash()["day"]), [b"PICTURE", b"owed", URL.encode(), b"", b""])
 
 
 if __name__ == "__main__":

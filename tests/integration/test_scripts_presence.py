@@ -1,4 +1,4 @@
-"""PRESENCE: a process tells that it is there, and that it goes. PROCESSES sees it."""
+"""PRESENCE: a process reports itself, and its end. PROCESSES lists it."""
 
 import unittest
 
@@ -17,7 +17,7 @@ class Presence(ScriptTest):
         super().setUpClass()
         cls.presence = Scripts(cls.redis, PREFIX)
 
-    def tell(self, name="host:1", ttl=15_000, **fields):
+    def report(self, name="host:1", ttl=15_000, **fields):
         words = [word for pair in fields.items() for word in pair] or ["role", "worker"]
         self.assertEqual(self.presence("presence", name, ttl, *(words if ttl else ())), [b"OK"])
 
@@ -33,53 +33,53 @@ class Presence(ScriptTest):
         seconds, micros = self.redis("TIME")
         return int(seconds) * 1000 + int(micros) // 1000
 
-    def test_what_it_says_stands_for_so_long(self):
-        self.tell(role="worker", busy=3)
+    def test_a_report_is_stored_until_its_ttl(self):
+        self.report(role="worker", busy=3)
         self.assertEqual(self.fields(), {"role": "worker", "busy": "3"})
         self.assertIn(self.redis("PTTL", f"{PREFIX}process:host:1"), range(15_000 - NEAR, 15_001))
         self.assertAlmostEqual(self.seen()["host:1"], self.now() + 15_000, delta=NEAR)
 
-    def test_what_is_not_said_again_goes(self):
-        self.tell(role="worker", busy=3)
-        self.tell(role="gateway")
+    def test_a_report_replaces_all_fields(self):
+        self.report(role="worker", busy=3)
+        self.report(role="gateway")
         self.assertEqual((self.fields(), list(self.seen())), ({"role": "gateway"}, ["host:1"]))
 
-    def test_who_leaves_is_gone_and_may_leave_twice(self):
-        self.tell("a")
-        self.tell("b")
+    def test_a_report_of_the_end_removes_the_process(self):
+        self.report("a")
+        self.report("b")
         for _ in range(2):
-            self.tell("a", ttl=0)
+            self.report("a", ttl=0)
             self.assertEqual((self.fields("a"), list(self.seen())), ({}, ["b"]))
-        self.tell("b", ttl=0)
+        self.report("b", ttl=0)
         self.assertEqual(self.redis("KEYS", PREFIX + "*"), [])
 
-    def test_a_silent_one_ends_by_itself(self):
-        self.tell(ttl=1)
-        eventually(lambda: not self.fields(), "its hash is gone")
+    def test_a_process_without_reports_expires(self):
+        self.report(ttl=1)
+        eventually(lambda: not self.fields(), "its hash has expired")
         self.assertEqual(list(self.seen()), ["host:1"])
 
-    def test_lost_names_are_forgotten_after_an_hour(self):
+    def test_names_are_removed_after_an_hour(self):
         for name, ago in (("old", HOUR + NEAR), ("lost", HOUR - 60_000)):
             self.redis("ZADD", f"{PREFIX}seen", self.now() - ago, name)
-        self.tell("new")
+        self.report("new")
         self.assertEqual(set(self.seen()), {"lost", "new"})
 
-    def test_names_and_values_are_just_bytes(self):
+    def test_special_characters_in_names_and_values(self):
         for name in ("%s", "中文", "a b\n", '"', "x:y"):
-            self.tell(name, role=name)
+            self.report(name, role=name)
             self.assertEqual(self.fields(name), {"role": name})
 
-    def test_processes_knows_them(self):
-        self.tell("a", role="gateway")
-        self.tell("b", role="worker")
+    def test_processes_lists_the_reported(self):
+        self.report("a", role="gateway")
+        self.report("b", role="worker")
         kind, _, *found = self.presence("processes")
         self.assertEqual((kind, sorted(each[0] for each in found)), (b"PROCESSES", [b"a", b"b"]))
 
-    def test_at_the_memory_limit_it_goes_on(self):
-        self.tell(role="worker", busy=1)
+    def test_reports_are_stored_on_a_full_redis(self):
+        self.report(role="worker", busy=1)
         self.redis("CONFIG", "SET", "maxmemory", 1)
         self.addCleanup(self.redis, "CONFIG", "SET", "maxmemory", 0)
-        self.tell(role="worker", busy=2)
+        self.report(role="worker", busy=2)
         self.assertEqual(self.fields()["busy"], "2")
 
 

@@ -19,7 +19,7 @@ def plan(events="final", url=URL, generation=1):
 class WebhookTest(ScriptTest):
     def submit_with(self, task_id="t1", events="final", client="public", url=URL, images_limit=0, **options):
         answer = self.run_script("submit", f"{client}.{task_id}", "hash", compact({"urls": URLS}), 2, TTL_MS, 100, 60_000, 100, "", 3, images_limit,
-                                 plan(events, url, **options))
+                                 plan(events, url, **options), "w")
         self.assertEqual(answer[0], b"NEW")
 
     def all_entries(self):
@@ -190,7 +190,7 @@ class Owed(WebhookTest):
         self.assertEqual(len(self.waiting("mall.receiver.example:8443")), 1)
 
     def test_the_tasks_of_an_order_owe_too(self):
-        self.run_script("submit_order", "o", 2, TTL_MS, 10, 60_000, 10, "", 1, 0, "public.img-o", "hash", compact({"urls": URLS}), plan())
+        self.run_script("submit_order", "o", 2, TTL_MS, 10, 60_000, 10, "", 1, 0, "w", "public.img-o", "hash", compact({"urls": URLS}), plan())
         self.cancel("public.img-o")
         self.assertEqual(len(self.waiting()), 1)
 
@@ -204,7 +204,7 @@ class Owed(WebhookTest):
             self.fresh()
             names = ("public.t1", "hash", compact({"urls": URLS}), 2, TTL_MS, 100, 60_000, 100, "", 3, 0)
             before = commands()
-            self.scripts("submit", *names, plan() if with_webhook else "{}")
+            self.scripts("submit", *names, *((plan(), "w") if with_webhook else ("{}",)))
             job = self.scripts("claim", "w1", 60_000, 1, "nonce", 3, "m")[1]
             self.scripts("begin", job[0], job[1], "call-1", 1, 60_000, event("public.t1"))
             self.scripts("finish", job[0], job[1], "done", "known", 0, "", "", 1, event("public.t1", **image()))

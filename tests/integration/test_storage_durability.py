@@ -46,7 +46,7 @@ class Durability(unittest.TestCase):
         self.assertGreater(renames, 20)
 
     def assert_safe(self, calls, at):
-        """The last write into the file, its sync, the rename, a sync of the folder; also of its parent where the folder is new."""
+        """The last write to the file, its sync, the rename, the sync of the folder, and of the parent if the folder is new."""
         source, target = FD.findall(calls[at][1])[:2]
         before = [(name, FD.findall(arguments)[0]) for name, arguments in calls[:at] if name != "renameat" and FD.search(arguments)]
         written = max(n for n, (name, path) in enumerate(before) if name == "pwrite64" and path.startswith(source + "/"))

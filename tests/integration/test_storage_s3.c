@@ -535,6 +535,25 @@ static void test_nothing_is_called_after_a_cancellation(void **state)
     end_world(&world);
 }
 
+static void test_gets_have_a_maximum(void **state)
+{
+    enum { MOST = 64 };
+    const struct storage_get_events events = {.on_end = world_fail_on_end};
+    struct storage_call *calls[MOST], *more;
+    struct world world = {0};
+
+    (void)state;
+    start_world(&world);
+    for (int round = 0; round < 2; round++) {
+        for (int i = 0; i < MOST; i++)
+            assert_int_equal(storage_get(world.base.storage, NAME, &events, &calls[i]), 0);
+        assert_int_equal(storage_get(world.base.storage, NAME, &events, &more), ERR_TOO_LONG);
+        for (int i = 0; i < MOST; i++)
+            storage_cancel(calls[i]);
+    }
+    end_world(&world);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -551,6 +570,7 @@ int main(void)
         cmocka_unit_test(test_a_sweep_deletes_old_days_step_by_step),
         cmocka_unit_test(test_a_sweep_continues_after_a_full_list),
         cmocka_unit_test(test_nothing_is_called_after_a_cancellation),
+        cmocka_unit_test(test_gets_have_a_maximum),
     };
 
     (void)signal(SIGPIPE, SIG_IGN);

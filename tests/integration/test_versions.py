@@ -34,7 +34,7 @@ class Versions(ProcessTest):
         self.assertEqual((len(calls), set(calls.values())), (count, {1}))
 
     def test_tasks_under_load(self):
-        """Each task is submitted at one gateway and watched at both; whichever worker is free takes it."""
+        """Each task is submitted at one gateway and watched at both. Any free worker runs it."""
         with World() as world:
             gateways, _ = self.start(world)
             first = [gateways[n % 2].generate(f"t{n}", prompt=sim(f"t{n}", f"images={1 + n % 3} latency={100 * (n % 4)}"), max_images=3)
@@ -51,7 +51,7 @@ class Versions(ProcessTest):
                 self.assertEqual(gateway.task("t7").json()["status"], "done")
                 self.assertEqual(gateway.generate("t7", prompt=sim("t7", "images=2 latency=300"), max_images=3).to_end()[-1].event, "done")
 
-    def test_what_one_begins_the_other_ends(self):
+    def test_tasks_pass_between_revisions(self):
         """Lost workers, retries, cancellations: a task passes from one revision to the other."""
         for from_, to in ((0, 1), (1, 0)):
             with self.subTest(from_=from_), World() as world:

@@ -59,6 +59,40 @@ static void test_a_request_is_not_repeated_when_the_connection_breaks(void **sta
     }
 }
 
+/* Only of a large body libcurl's reads show that a part was never sent. */
+static void test_a_large_body_that_was_not_sent_whole_is_told_apart(void **state)
+{
+    static const struct {
+        const char *name;
+        bool at_once;
+        enum stub_ending ending;
+        size_t len;
+        enum web_end end;
+    } rows[] = {
+        {"reset before it was sent",      true,  THEN_RESET, 32 << 20, WEB_PARTLY_SENT},
+        {"closed before it was sent",     true,  THEN_CLOSE, 32 << 20, WEB_PARTLY_SENT},
+        {"closed when all of it is here", false, THEN_CLOSE, 3 << 20,  WEB_BROKEN     },
+        {"reset when all of it is here",  false, THEN_RESET, 3 << 20,  WEB_BROKEN     },
+        {"a small body",                  true,  THEN_RESET, 60 << 10, WEB_BROKEN     },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LENGTH(rows); i++) {
+        struct web_world world = {
+            .server = {.ending = rows[i].ending, .moment = rows[i].at_once ? ON_ACCEPT : AFTER_REQUEST}
+        };
+        struct web_probe probe = {0};
+
+        print_message("  %s\n", rows[i].name);
+        web_world_start(&world);
+        web_probe_ask(&world, &probe, &(struct web_how){.body_len = rows[i].len});
+        assert_int_equal(probe.end, rows[i].end);
+        assert_int_equal(world.server.connections, 1);
+        buf_deinit(&probe.data);
+        web_world_end(&world);
+    }
+}
+
 /* libcurl would repeat a POST by itself on a kept-alive connection that the server has closed meanwhile. */
 static void let_the_server_close(struct web_probe *probe)
 {
@@ -129,7 +163,7 @@ static const struct {
     enum stub_ending ending;
     int64_t connect_ms, first_byte_ms;
 } handshakes[] = {
-    {"TLS to a server that speaks none",            "HTTP/1.1 400 Bad Request\r\n\r\n", THEN_CLOSE, 5000, 5000},
+    {"TLS to a server without TLS",                 "HTTP/1.1 400 Bad Request\r\n\r\n", THEN_CLOSE, 5000, 5000},
     {"TLS to a server that closes",                 NULL,                               THEN_CLOSE, 5000, 5000},
     {"TLS to a server that resets",                 NULL,                               THEN_RESET, 5000, 5000},
     {"TLS to a server that says nothing",           NULL,                               THEN_KEEP,  50,   5000},
@@ -360,6 +394,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_request_is_not_repeated_when_the_connection_breaks),
+        cmocka_unit_test(test_a_large_body_that_was_not_sent_whole_is_told_apart),
         cmocka_unit_test(test_a_connection_is_not_reused),
         cmocka_unit_test(test_a_refused_connection_sends_nothing),
         cmocka_unit_test(test_a_failed_name_lookup_does_not_affect_later_calls),

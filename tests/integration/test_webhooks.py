@@ -456,13 +456,13 @@ class Bad(WebhookTest):
             dead = f"http://127.0.0.1:{listener.getsockname()[1]}/"
         plan = '{{"catalogue":"V","images":1,"model":"m","watermark":false,"webhook":{{"events":"start","generation":1,"url":"{}"}}}}'
         for n in range(2000):
-            world.run_script("submit", f"public.d{n}", "hash", '{"urls":[]}', 2, 86_400_000, 100_000, 86_400_000, 100_000, "", 1, 0, plan.format(dead))
+            world.run_script("submit", f"public.d{n}", "hash", '{"urls":[]}', 2, 86_400_000, 100_000, 86_400_000, 100_000, "", 1, 0, plan.format(dead), "w")
         receivers = [self.receiver() for _ in range(9)]
         worker = world.worker(**PRIVATE, WORKER_ROLES="outbox")
         eventually(lambda: worker.metric("arkrelay_webhooks_total") > 0, "the dead host was tried")
         for n in range(10):
             for m, receiver in enumerate(receivers):
-                world.run_script("submit", f"public.g{n}-{m}", "hash", '{"urls":[]}', 2, 86_400_000, 100_000, 86_400_000, 100_000, "", 1, 0, plan.format(receiver.url))
+                world.run_script("submit", f"public.g{n}-{m}", "hash", '{"urls":[]}', 2, 86_400_000, 100_000, 86_400_000, 100_000, "", 1, 0, plan.format(receiver.url), "w")
         for receiver in receivers:
             receiver.wait(10)
         self.assertLess(worker.metric("arkrelay_webhooks_total"), 90 + 60)
@@ -513,7 +513,7 @@ class Names(WebhookTest):
 
     def owe(self, world, task_id, name):
         plan = {"catalogue": "V", "images": 1, "model": "m", "watermark": False, "webhook": {"events": "start", "generation": 1, "url": f"http://{name}:8080/"}}
-        world.run_script("submit", f"public.{task_id}", "hash", '{"urls":[]}', 2, 86_400_000, 100, 86_400_000, 100, "", 1, 0, json.dumps(plan, separators=(",", ":")))
+        world.run_script("submit", f"public.{task_id}", "hash", '{"urls":[]}', 2, 86_400_000, 100, 86_400_000, 100, "", 1, 0, json.dumps(plan, separators=(",", ":")), "w")
 
     def test_the_address_that_is_connected_to_counts(self):
         world = self.world(ark=False)

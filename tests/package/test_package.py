@@ -17,7 +17,7 @@ from support.processes import ProcessTest, Program, eventually
 from support.redis_server import RedisServer
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-SERVICES = ("arkrelay-gateway.service", "arkrelay-worker@1.service")
+SERVICES = ("arkrelay-gateway.service", "arkrelay-worker@1.service", "arkrelay-outbox@1.service")
 EXPOSURE_MAX = 1.5     # of 10, by systemd-analyze security: the services need the network
 PAGES = {"arkrelay-gateway.8": "man8", "arkrelay-worker.8": "man8", "arkctl.1": "man1"}
 
@@ -46,10 +46,10 @@ class Package(unittest.TestCase):
         self.assertTrue((ROOT / "packaging/debian/changelog").read_text().startswith(f"arkrelay ({version}-1) "))
 
     def test_example_settings_name_existing_options(self):
-        for program in ("gateway", "worker"):
+        for program, file in (("gateway", "gateway"), ("gateway", "common"), ("worker", "worker"), ("worker", "common")):
             options = subprocess.run([f"{os.environ['ARKRELAY_BIN']}/arkrelay-{program}", "--help=markdown"], check=True,
                                      capture_output=True, text=True).stdout
-            names = re.findall(r"^#?([A-Z_]+)=", (ROOT / f"packaging/etc/{program}.env").read_text(), re.M)
+            names = re.findall(r"^#?([A-Z_]+)=", (ROOT / f"packaging/etc/{file}.env").read_text(), re.M)
             self.assertTrue(names)
             for name in names:
                 self.assertIn(f"| `{name.removesuffix('_FILE')}" if f"`{name}`" not in options else name, options)

@@ -8,6 +8,7 @@ from support.machine import BootedMachine
 from support.processes import ProcessTest, Program, eventually
 
 GATEWAY, WORKER, OTHER = "arkrelay-gateway.service", "arkrelay-worker@1.service", "arkrelay-worker@2.service"
+OUTBOX = "arkrelay-outbox@1.service"
 # The machine has no journal and no network unit, and the tests need shorter timeouts.
 DROP_IN = """[Unit]
 DefaultDependencies=no
@@ -24,7 +25,7 @@ class Services(ProcessTest):
         self.machine = self.enterContext(BootedMachine())
         shutil.copy(package(), self.machine.root / "root/arkrelay.deb")
         (self.machine.root / "etc/systemd/system/network-online.target").symlink_to("/dev/null")
-        for unit in ("arkrelay-gateway.service", "arkrelay-worker@.service"):
+        for unit in ("arkrelay-gateway.service", "arkrelay-worker@.service", "arkrelay-outbox@.service"):
             folder = self.machine.root / f"etc/systemd/system/{unit}.d"
             folder.mkdir()
             (folder / "test.conf").write_text(DROP_IN)
@@ -89,6 +90,25 @@ class Services(ProcessTest):
         self.machine.run("dpkg", "--purge", "arkrelay")
         self.assertEqual("inactive", self.show(WORKER, "ActiveState"))
         self.assertEqual([], list((self.machine.root / "etc/systemd/system/multi-user.target.wants").glob("arkrelay*")))
+
+    def test_an_outbox_uses_the_directory_of_the_gateway_and_has_no_key(self):
+        self.start_redis()
+        etc = self.machine.root / "etc/arkrelay"
+        (etc / "ark-api-key").write_text("a-key\n")
+        (etc / "common.env").write_text("STORAGE=/var/lib/arkrelay/pictures\n")
+        (etc / "worker.env").write_text("WORKER_ROLES=ark\nARK_API_KEY=another-key\n")
+        self.systemctl("start", OUTBOX, GATEWAY)
+        self.wait(OUTBOX, "StatusText", "working on the outbox")
+        self.wait(GATEWAY, "StatusText", "serving on")
+        self.assertIn("listening address=127.0.1.1:8930", self.log())
+        self.assertNotIn("-key", (self.machine.root / f"proc/{self.show(OUTBOX, 'MainPID')}/environ").read_text())
+        self.assertEqual("arkrelay arkrelay 750", self.machine.run("stat", "-c", "%U %G %a", "/var/lib/arkrelay/pictures").strip())
+        self.assertTrue((self.machine.root / "var/lib/arkrelay/pictures/arkrelay-storage").exists())
+        self.assertNotIn("cannot use STORAGE", self.log())
+        self.systemctl("stop", OUTBOX, GATEWAY)
+        self.assertEqual("success", self.show(OUTBOX, "Result"))
+        self.machine.run("dpkg", "--purge", "arkrelay")
+        self.assertFalse((self.machine.root / "var/lib/arkrelay").exists())
 
 
 if __name__ == "__main__":

@@ -25,14 +25,14 @@ class Account:
         self.redis = redis
         self.run = Scripts(redis, PREFIX)
 
-    def ask(self, worker="w1", want=0, images=1, calls=0, rate=0, ttl=30_000, settled=(), model=MODEL, whole=False, **scopes):
-        """settled: a list of (second, model, images). scopes: model=news(...); the scope `account` is the account itself."""
+    def ask(self, worker="w1", want=0, images=1, calls=0, rate=0, ttl=30_000, corrections=(), model=MODEL, whole=False, **scopes):
+        """corrections: a list of (second, model, images). scopes: model=news(...); the scope `account` is the account itself."""
         rows = []
         for name, row in scopes.items():
             rows += ["" if name == "account" else name, *row]
-        flat = [value for booking in settled for value in booking]
+        flat = [value for booking in corrections for value in booking]
         granted, wait, limit, second, *rest = self.run("govern", worker, ttl, want, images, model, calls, rate,
-                                                       int(whole) or "", len(settled), *flat, *rows)
+                                                       int(whole) or "", len(corrections), *flat, *rows)
         found = {}
         for name, *scope in zip(*[iter(rest)] * 7):
             state, code, calls_left, wait_ms, probe, opened = scope

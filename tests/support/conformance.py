@@ -21,7 +21,7 @@ class Operation:
         self.id, self.path, self.method = described["operationId"], path, method
         self.answers = {int(status): Answer(compiler, compiler.resolve(answer)) for status, answer in described["responses"].items()}
         self.takes = None
-        if "requestBody" in described:
+        if "application/json" in described.get("requestBody", {}).get("content", {}):
             self.takes = compiler.compile(described["requestBody"]["content"]["application/json"]["schema"])
 
 

@@ -21,7 +21,7 @@ from support.world import BASE, request, sim
 
 SILENCE_S = 6.0             # a silent connection is given up after this; heartbeats come every second
 FINAL = ("done", "error")
-STEADY = 8                  # clients that go on with ordinary tasks: only a good call closes a circuit breaker that tasks without hope keep open
+STEADY = 8                  # clients that keep sending ordinary tasks: only a successful call closes a circuit breaker that failing tasks keep open
 
 # Outcomes of a task's calls, as simulator directives for its prompt: (weight, directives). {n} is replaced by a small number.
 PLANS = [

@@ -13,7 +13,7 @@ import dataclasses
 LIVE = ("queued", "delayed", "running")
 
 
-def tells_deferral(count):
+def is_logged_deferral(count):
     """True if the log has an event for this deferral: the 1st, 2nd, 4th, 8th ... one."""
     return count & (count - 1) == 0
 
@@ -190,7 +190,7 @@ class Model:
             return ["BUDGET"]
         task.call, task.slots = call, slots
         task.lines = []
-        task.events += tells_deferral(task.deferrals)
+        task.events += is_logged_deferral(task.deferrals)
         return ["OK", task.paid]
 
     def emit(self, id, fence, wseq, index, image):
@@ -228,7 +228,7 @@ class Model:
         elif outcome == "defer":
             task.deferrals += 1
             task.attempts -= 1
-            self.go_back(task, "delayed", is_told=tells_deferral(task.deferrals))
+            self.go_back(task, "delayed", is_logged=is_logged_deferral(task.deferrals))
             self.count("retried")
         else:
             self.go_back(task, "queued")
@@ -277,9 +277,9 @@ class Model:
         else:
             task.known += 1
 
-    def go_back(self, task, state, is_told=True):
+    def go_back(self, task, state, is_logged=True):
         task.state, task.fence = state, None
-        task.events += is_told
+        task.events += is_logged
 
     def end(self, task, state, code=None):
         task.state, task.code, task.fence, task.asked = state, code, None, False

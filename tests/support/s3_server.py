@@ -46,6 +46,8 @@ class Refused(Exception):
 class Store:
     def __init__(self):
         self.objects, self.faults, self.count, self.lock = {}, [], 0, threading.Lock()
+        self.stall = threading.Event()      # while it is clear, requests wait
+        self.stall.set()
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -113,7 +115,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def take_fault(self, kinds):
         with self.store.lock:
-            if self.store.faults and self.store.faults[0][0] in kinds:
+            fault = self.store.faults[0] if self.store.faults else None
+            if fault and fault[0] in kinds and self.command in (fault[3:] or [self.command]):      # a fault may be of one method only
                 return self.store.faults.pop(0)
         return None
 
@@ -122,6 +125,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         query = urllib.parse.parse_qsl(raw_query, keep_blank_values=True)
         with self.store.lock:
             self.store.count += 1
+        self.store.stall.wait(20)
         if self.take_fault(["reset"]):
             self.rfile.read(min(1000, int(self.headers.get("Content-Length", 0))))
             self.close_connection = True

@@ -2,6 +2,7 @@
 
     cost = ScriptCost(redis)
     cost.run(160)                       # tasks from SUBMIT to their end, CLAIM and GOVERN for BATCH of them at once
+    cost.bytes_of_last()                # of the last of them
     cost.commands()                     # {"hmget": 480, ...}: commands called by scripts since the last call, without the calls themselves
 """
 
@@ -9,7 +10,8 @@ import json
 import re
 
 from support.account import Account, news
-from support.scripts import Scripts
+from support.scripts import PREFIX, Scripts
+from support.store import KINDS
 
 BATCH = 16
 REQUEST = json.dumps({"max_images": 1, "prompt": "a portrait in oil, soft light from the left", "urls": ["https://example.com/portrait.jpg"]},
@@ -20,6 +22,7 @@ COST = '{"currency":"USD","amount":0.03,"estimated":false}'
 HASH = "47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU"
 CALLING = '{"task_id":"%s","message":"正在调用ARK模型生成图像...","stage":"calling","attempt":1}'
 IMAGE = ('{"task_id":"%s","message":"第%d张图像已生成","stage":"image","index":%d,"image":{"url":"%s","size":"2048x2048"}}')
+LINKS = [f"https://ark-content-generation-v2-cn-beijing.tos-cn-beijing.volces.com/{n}/" + "s" * 412 for n in range(3)]     # as long as ARK's
 USAGE = '"usage":{"generated_images":1,"output_tokens":16384,"total_tokens":16384}'
 TTL_MS, LEASE_MS = 86_400_000, 30_000
 
@@ -27,11 +30,9 @@ TTL_MS, LEASE_MS = 86_400_000, 30_000
 class ScriptCost:
     def __init__(self, redis):
         self.redis = redis
-        self.scripts = Scripts(redis)
-        self.scripts.load()
+        self.scripts = Scripts(redis)       # loads those that are called, as programs do: the garbage collector marks the functions of all that are loaded
         self.account = Account(redis)
-        self.account.run.load()
-        self.serial = 0
+        self.serial = self.last = 0
 
     def submit(self, id, request=REQUEST):
         answer = self.scripts("submit", id, HASH, request, 2, TTL_MS, 100_000, 86_400_000, 100_000, "", 1, 0, PLAN)
@@ -41,6 +42,7 @@ class ScriptCost:
         for _ in range(tasks // batch):
             for n in range(batch):
                 self.serial += 1
+                self.last = self.serial
                 self.submit(f"public.{self.serial:032x}")
             self.account.ask("worker-1", batch, m=news(held=0))
             self.work(batch, links)
@@ -57,6 +59,11 @@ class ScriptCost:
             for wseq, event in enumerate(early, 1):
                 assert self.scripts("emit", id, fence, wseq, event)[0] == b"OK"
             assert self.scripts("finish", id, fence, "done", "known", 0, USAGE, COST, len(links), last)[0] == b"OK"
+
+    def bytes_of_last(self):
+        """The memory of the newest submitted task's two keys."""
+        id = f"public.{self.last:032x}"
+        return sum(self.redis("MEMORY", "USAGE", f"{PREFIX}{kind}:{id}", "SAMPLES", 0) for kind in KINDS)
 
     def commands(self):
         found = re.findall(rb"cmdstat_([^:]+):calls=(\d+)", self.redis("INFO", "commandstats"))

@@ -100,10 +100,10 @@ class ScriptTest(ProcessTest):
     # -- one method per script
 
     def submit(self, task_id="t1", urls=URLS, max_paid_calls=2, ttl=TTL_MS, queue_limit=100, queue_ttl=60_000, trace="",
-               hash="hash", request=None, client="public", client_limit=100_000, images=3, images_limit=0):
+               hash="hash", request=None, client="public", client_limit=100_000, images=3, images_limit=0, owes=""):
         request = compact({"urls": urls}) if request is None else request
         return self.run_script("submit", f"{client}.{task_id}", hash, request, max_paid_calls, ttl, queue_limit, queue_ttl,
-                               client_limit, trace, images, images_limit)
+                               client_limit, trace, images, images_limit, "", *([owes] if owes else []))
 
     def submit_many(self, client, count, queue_ttl=60_000):
         """Submits t0, t1, ... of a client."""

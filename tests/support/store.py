@@ -11,12 +11,14 @@ import collections
 import dataclasses
 import functools
 import json
+import re
 
 from support.scripts import PREFIX
 
 PLACES = {"queued": "pending", "delayed": "delayed", "running": "leased"}
 FINAL = {"done": "done", "failed": "error", "cancelled": "error"}
 WAKE_MAX = 256
+MINE_MAX = 10_000
 KINDS = ("task", "events")
 HEAD = 2                    # elements before the log: the request and the plan
 
@@ -108,6 +110,7 @@ class Look:
         self.sets["index"] = {id: score for id, score in self.sets["index"].items() if score >= 0}
         self.images = {(key.partition(":")[2], client): int(count) for key, (pairs, _) in self._keys.items()
                        if key.startswith("images:") for client, count in _pairs(pairs).items()}
+        self.mine = {key.partition(":")[2]: self._scores(key) for key in self._keys if key.startswith("mine:")}
         self.meta = _pairs(self._value("meta") or [])
         self.queue = _pairs(self._value("queue") or [])
         self.live = {client: int(count) for client, count in self._fields("live").items() if int(count)}
@@ -142,7 +145,7 @@ class Look:
         fields |= {f"earlier_{name}": count for name, count in (("paid_calls", paid), ("unknown_calls", unknown)) if int(count)}
         images, _, day = fields.get("reserved", "").partition(" ")
         fields |= {"reserved": images, "day": day} if day else {}
-        kept = self._value(f"events:{id}") or []
+        kept = _whole(self._value(f"events:{id}") or [], int(fields.get("call_n", 1)))
         log = [_element(raw) for raw in kept[HEAD:]]
         result = log[-1].raw.split(b'"data":', 1)[1][:-1] if "ended_at" in fields else None
         return Task(
@@ -164,6 +167,10 @@ class Look:
         for name in self._keys:
             kind, _, id = name.partition(":")
             assert kind not in KINDS or id in self.tasks, f"{name} is left of a task that is no more"
+        for id, task in self.tasks.items():
+            client, _, task_id = id.partition(".")
+            mine = self.mine.get(client, {})
+            assert "l" not in task.fields.get("owes", "") or len(mine) >= MINE_MAX or task_id in mine, f"{id} is not in the list of its client"
         for (day, client), count in self.images.items():
             assert count >= self.images_of(day, client) and count > 0, f"{count} images of {client}, and its tasks have more"
         for task in self.tasks.values():
@@ -185,6 +192,31 @@ def look(redis, prefix=PREFIX):
 def _pairs(flat):
     texts = [item.decode() for item in flat]
     return dict(zip(texts[::2], texts[1::2]))
+
+
+SLOT = re.compile(rb'"stage":"image(?:_failed)?","index":(\d+),(?:"image":\{(.*)\}\}$)?')
+
+
+def _images(events):
+    """The JSON of a call's images by slot. A second image of a slot takes the first free one."""
+    slots, second = {}, []
+    for index, image in (found.groups() for raw in events if (found := SLOT.search(raw))):
+        if int(index) not in slots:
+            slots[int(index)] = image
+        elif image:
+            second.append(image)
+    for image in second:
+        slots[next(index for index in range(len(slots) + 1) if index not in slots)] = image
+    return b",".join(b'{"index":%d,%b' % slot for slot in sorted(slots.items()) if slot[1])
+
+
+def _whole(kept, call_n):
+    """The list with its `done` event as it was published: `@` stands for what the list has already."""
+    if kept and re.match(rb'\d+ done .*?:@,"', kept[-1]):
+        urls = kept[0].rpartition(b'"urls":')[2][:-1]
+        last = kept[-1].replace(b'{"urls":@', b'{"urls":' + urls, 1).replace(b'"generated_images":@', b'"generated_images":[' + _images(kept[HEAD + call_n:-1]) + b"]", 1)
+        kept = [*kept[:-1], last]
+    return kept
 
 
 @functools.lru_cache(8192)           # the same events are parsed again in each look

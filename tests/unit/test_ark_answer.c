@@ -67,7 +67,7 @@ static const struct answer {
       "{\"data\":[{\"url\":\"u\",\"size\":\"s\",\"z_index\":0,\"name\":\"n\","
       "\"bounding_box\":{\"absolute\":[0,0,1,1],\"normalized\":[0,0,1,1]}},{\"url\":\"v\"}]}",
       "image 0 u s\nimage 1 v -\ncompleted\n" },
-    { "bytes: jpeg, png, webp and what is taken for jpeg", 200, JSON,
+    { "bytes: jpeg, png, webp, unknown as jpeg", 200, JSON,
       "{\"data\":[{\"b64_json\":\"/9j/4AAQ\",\"size\":\"1x1\"},{\"b64_json\":\"iVBORw0KGgoA\"},"
       "{\"b64_json\":\"UklGRgAA\"},{\"b64_json\":\"AAAA\"}]}",
       "image 0 data:image/jpeg;base64,/9j/4AAQ 1x1\n"
@@ -99,7 +99,7 @@ static const struct answer {
     { "a page of HTML with 200", 200, HTML, "<html>login</html>",
       "broke: the answer is neither JSON nor a stream of events\n" },
     { "an empty 200", 200, JSON, "", "broke: the answer is empty\n" },
-    { "a whole stream", 200, SSE, IMAGE(0, URL(0)) REFUSED(1) IMAGE(2, URL(2)) COMPLETED DONE,
+    { "a complete stream", 200, SSE, IMAGE(0, URL(0)) REFUSED(1) IMAGE(2, URL(2)) COMPLETED DONE,
       IN_FULL(0) WHY_NOT(1) IN_FULL(2) "completed\nfinished\n" USAGE },
     { "a stream that is called JSON", 200, JSON, IMAGE(0, URL(0)) COMPLETED DONE,
       IN_FULL(0) "completed\nfinished\n" USAGE },

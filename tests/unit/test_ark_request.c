@@ -334,7 +334,7 @@ static const struct {
     {"fast",                         FOUR,   {.optimize_prompt = TASK_FAST},                 "optimize_prompt_options", "{\"mode\":\"fast\"}"        },
     {"standard is ARK's default",    FOUR,   {.optimize_prompt = TASK_STANDARD},             "optimize_prompt_options", NULL                         },
     {"a guidance scale",             T2I,    {.guidance_scale = 755},                        "guidance_scale",          "7.55"                       },
-    {"a guidance scale, whole",      T2I,    {.guidance_scale = 1000},                       "guidance_scale",          "10"                         },
+    {"an integer guidance scale",    T2I,    {.guidance_scale = 1000},                       "guidance_scale",          "10"                         },
     {"opaque is ARK's default",      PRO,    {.background = TASK_OPAQUE},                    "background",              NULL                         },
     {"transparent",                  PRO,    {.background = TASK_TRANSPARENT},               "background",              "\"transparent\""            },
     {"transparent, which needs png", PRO,    {.background = TASK_TRANSPARENT},               "output_format",           "\"png\""                    },

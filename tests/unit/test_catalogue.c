@@ -94,6 +94,7 @@ static const struct { const char *name, *text, *why; } broken[] = {
     { "neither sizes nor pixels",     "{\"models\":[{\"name\":\"m\"}]}",        "models[0] (m): sizes: or pixels is required" },
     { "an unknown field",             ROW(",\"refs\":1"),                       "models[0] (m): row: refs is not a field of a model" },
     { "too many references",          ROW(",\"references\":15"),                "models[0] (m): references: must be an integer from 0 to 14" },
+    { "more references than it takes", ROW(",\"references\":1,\"references_min\":2"), "models[0] (m): references_min: must not be above references" },
     { "references as a text",         ROW(",\"references\":\"1\""),             "models[0] (m): references: must be an integer from 0 to 14" },
     { "a size in pixels",             "{\"models\":[{\"name\":\"m\",\"sizes\":[\"1x1\"]}]}", "models[0] (m): sizes[0]: must be a keyword such as \"2K\", of at most 15 letters, digits and points" },
     { "pixels as a list",             ROW(",\"pixels\":[1,2]"),                 "models[0] (m): pixels: must be an object with min and max, or null" },

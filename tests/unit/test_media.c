@@ -60,6 +60,20 @@ static const struct { const char *name, *accept; bool accepted; } accepts[] = {
     { "empty",                        "",                                       false },
     { "only commas",                  ", ,",                                    false },
 };
+static const struct { const char *name, *value; bool is_image; } images[] = {
+    { "a type of images",             "image/png",                              true },
+    { "capitals",                     "Image/JPEG",                             true },
+    { "a parameter",                  "image/heic; x=y",                        true },
+    { "a type that is not known",     "image/x-raw",                            true },
+    { "any bytes",                    "application/octet-stream",               true },
+    { "capitals",                     "Application/Octet-Stream",               true },
+    { "no subtype",                   "image/",                                 false },
+    { "no slash",                     "image",                                  false },
+    { "text",                         "text/plain",                             false },
+    { "a form",                       "application/x-www-form-urlencoded",      false },
+    { "empty",                        "",                                       false },
+    { "only a parameter",             ";image/png",                             false },
+};
 /* clang-format on */
 
 /* Header values are not NUL-terminated. An exact allocation lets ASan detect an overrun. */
@@ -85,6 +99,19 @@ static void test_content_types(void **state)
     }
 }
 
+static void test_images(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LENGTH(images); i++) {
+        char *value = exact_copy(images[i].value);
+
+        print_message("  %s\n", images[i].name);
+        assert_int_equal(media_is_image(value, strlen(images[i].value)), images[i].is_image);
+        free(value);
+    }
+    assert_false(media_is_image(NULL, 0));
+}
+
 static void test_accept(void **state)
 {
     (void)state;
@@ -102,6 +129,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_content_types),
+        cmocka_unit_test(test_images),
         cmocka_unit_test(test_accept),
     };
 

@@ -51,7 +51,7 @@ static const struct { const char *name; struct openai_failure failure; int statu
     { "busy, but charged",           {"ark_overloaded", "m", "unknown", false},  424, false },
     { "the outcome is not known",    {"outcome_unknown", "m", "unknown", false}, 424, false },
     { "the operator's key is wrong", {"ark_unauthorized", "m", "no", false},     424, false },
-    { "cancelled by somebody",       {"cancelled", "m", "no", true},             424, false },
+    { "cancelled",                   {"cancelled", "m", "no", true},             424, false },
     { "a code of a later version",   {"new_code", "m", "no", false},             424, false },
     { "gone from Redis",             {"task_not_found", "m", "unknown", false},  404, false },
 };
@@ -96,7 +96,7 @@ static void test_events(void **state)
         "event: error\n"
         "data: {\"type\":\"error\",\"error\":{\"message\":\"m\",\"type\":\"server_error\",\"param\":null,"
         "\"code\":\"outcome_unknown\",\"charged\":\"unknown\"}}\n\n";
-    const struct openai_event event = {OPENAI_URL, 1700000000123, 1};
+    const struct openai_event event = {OPENAI_URL, 1700000000123, 1, false, false};
     const struct openai_failure failure = {"outcome_unknown", "m", "unknown", false};
     json_t *image = json_pack("{s:i,s:s,s:s}", "index", 0, "url", LINK, "size", "1x2");
     struct buf out;

@@ -17,6 +17,8 @@
 
 #define P      "\"prompt\":\"p\""
 #define URL    "https://example.com/a.png"
+#define LITE   "doubao-seedream-5-0-lite-260128"
+#define PRO    "doubao-seedream-5-0-pro-260628"
 #define NATIVE "{\"max_images\":1,\"prompt\":\"p\",\"urls\":[]}"
 
 static struct openai_size_limits size_limits(const char *model, const void *arg)
@@ -67,9 +69,16 @@ static const struct { const char *name, *body, *native; int n; bool stream; enum
     { "the same by an alias",            "{\"size\":\"1024x1536\"," P ",\"model\":\"dall-e-3\"}", "{\"max_images\":1,\"model\":\"tight\",\"prompt\":\"p\",\"size\":\"1568x2352\",\"urls\":[]}", 1, false, OPENAI_URL, "" },
     { "a keyword of ARK",                "{" P ",\"size\":\"2K\"}", "{\"max_images\":1,\"prompt\":\"p\",\"size\":\"2K\",\"urls\":[]}", 1, false, OPENAI_URL, "" },
     { "fields without effect",           "{" P ",\"quality\":\"hd\",\"style\":\"vivid\",\"moderation\":\"low\",\"output_compression\":80,"
-                                         "\"partial_images\":2,\"input_fidelity\":\"high\",\"user\":\"u\",\"safety_identifier\":\"s\",\"output_format\":\"png\"}", NATIVE, 1, false, OPENAI_URL,
-                                         "quality, style, moderation, output_compression, partial_images, input_fidelity, user, safety_identifier, output_format" },
-    { "fields that ask for nothing",     "{" P ",\"quality\":\"auto\",\"moderation\":\"auto\",\"partial_images\":0,\"background\":\"auto\",\"output_format\":\"jpeg\"}", NATIVE, 1, false, OPENAI_URL, "" },
+                                         "\"partial_images\":2,\"input_fidelity\":\"high\",\"user\":\"u\",\"safety_identifier\":\"s\"}", NATIVE, 1, false, OPENAI_URL,
+                                         "quality, style, moderation, output_compression, partial_images, input_fidelity, user, safety_identifier" },
+    { "fields that ask for nothing",     "{" P ",\"quality\":\"auto\",\"moderation\":\"auto\",\"partial_images\":0,\"background\":\"auto\"}", NATIVE, 1, false, OPENAI_URL, "" },
+    { "jpeg, which all models make",     "{" P ",\"output_format\":\"jpeg\"}", "{\"max_images\":1,\"output_format\":\"jpeg\",\"prompt\":\"p\",\"urls\":[]}", 1, false, OPENAI_URL, "" },
+    { "jpeg under its other name",       "{" P ",\"output_format\":\"jpg\"}", "{\"max_images\":1,\"output_format\":\"jpeg\",\"prompt\":\"p\",\"urls\":[]}", 1, false, OPENAI_URL, "" },
+    { "png of a model that makes it",    "{" P ",\"model\":\"" LITE "\",\"output_format\":\"png\"}", "{\"max_images\":1,\"model\":\"" LITE "\",\"output_format\":\"png\",\"prompt\":\"p\",\"urls\":[]}", 1, false, OPENAI_URL, "" },
+    { "an opaque background",            "{" P ",\"background\":\"opaque\"}", "{\"background\":\"opaque\",\"max_images\":1,\"prompt\":\"p\",\"urls\":[]}", 1, false, OPENAI_URL, "" },
+    { "a transparent one",               "{" P ",\"model\":\"" PRO "\",\"image\":\"" URL "\",\"background\":\"transparent\"}", "{\"background\":\"transparent\",\"max_images\":1,\"model\":\"" PRO "\",\"prompt\":\"p\",\"urls\":[\"" URL "\"]}", 1, false, OPENAI_URL, "" },
+    { "layers, without a prompt",        "{\"model\":\"" PRO "\",\"image\":\"" URL "\",\"layer_decomposition\":true}", "{\"layers\":true,\"model\":\"" PRO "\",\"urls\":[\"" URL "\"]}", 1, false, OPENAI_URL, "" },
+    { "no layers",                       "{" P ",\"layer_decomposition\":false}", "{\"layers\":false,\"max_images\":1,\"prompt\":\"p\",\"urls\":[]}", 1, false, OPENAI_URL, "" },
     { "ARK's prompt optimization",       "{" P ",\"model\":\"doubao-seedream-4-0-250828\",\"optimize_prompt_options\":{\"mode\":\"fast\"}}", "{\"max_images\":1,\"model\":\"doubao-seedream-4-0-250828\",\"optimize_prompt\":\"fast\",\"prompt\":\"p\",\"urls\":[]}", 1, false, OPENAI_URL, "" },
     { "ARK's web search",                "{" P ",\"model\":\"ep-1\",\"tools\":[{\"type\":\"web_search\"}]}", "{\"max_images\":1,\"model\":\"ep-1\",\"prompt\":\"p\",\"urls\":[],\"web_search\":true}", 1, false, OPENAI_URL, "" },
     { "ARK's guidance scale",            "{" P ",\"model\":\"ep-1\",\"guidance_scale\":2.5}", "{\"guidance_scale\":2.5,\"max_images\":1,\"model\":\"ep-1\",\"prompt\":\"p\",\"urls\":[]}", 1, false, OPENAI_URL, "" },
@@ -103,6 +112,18 @@ static const struct { const char *name, *body, *pointers; } bad[] = {
     { "a format that is none",      "{" P ",\"response_format\":\"png\"}",               "/response_format" },
     { "stream as a text",           "{" P ",\"stream\":\"true\"}",                       "/stream" },
     { "webp",                       "{" P ",\"output_format\":\"webp\"}",                "/output_format" },
+    { "png of a model that lacks it", "{" P ",\"output_format\":\"png\"}",              "/output_format" },
+    { "a format that is a number",  "{" P ",\"output_format\":1}",                      "/output_format" },
+    { "a background that is none",  "{" P ",\"background\":\"blue\"}",                  "/background" },
+    { "transparency from a text",   "{" P ",\"model\":\"" PRO "\",\"background\":\"transparent\"}", "/background" },
+    { "transparency from two",      "{" P ",\"model\":\"" PRO "\",\"background\":\"transparent\",\"image\":[\"" URL "\",\"" URL "\"]}", "/background" },
+    { "a transparent jpeg",         "{" P ",\"model\":\"" PRO "\",\"background\":\"transparent\",\"output_format\":\"jpeg\",\"image\":\"" URL "\"}", "/output_format" },
+    { "layers of a model without",  "{" P ",\"layer_decomposition\":true,\"image\":\"" URL "\"}", "/layers" },
+    { "layers as a text",           "{" P ",\"layer_decomposition\":\"true\"}",        "/layer_decomposition" },
+    { "layers of a text",           "{" P ",\"model\":\"" PRO "\",\"layer_decomposition\":true}", "/layers" },
+    { "layers in pixels",           "{" P ",\"model\":\"" PRO "\",\"layer_decomposition\":true,\"image\":\"" URL "\",\"size\":\"1024x1024\"}", "/size" },
+    { "layers of several images",   "{" P ",\"model\":\"" PRO "\",\"layer_decomposition\":true,\"image\":\"" URL "\",\"n\":2}", "/n" },
+    { "SeedEdit without an image",  "{" P ",\"model\":\"doubao-seededit-3-0-i2i-250628\"}", "/urls" },
     { "another tool",               "{" P ",\"tools\":[{\"type\":\"code\"}]}",                "/tools" },
     { "two tools",                  "{" P ",\"tools\":[{\"type\":\"web_search\"},{\"type\":\"web_search\"}]}", "/tools" },
     { "no mode",                    "{" P ",\"optimize_prompt_options\":{}}",              "/optimize_prompt_options" },

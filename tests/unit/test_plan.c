@@ -22,7 +22,7 @@
 #define SIZE(text) .size = (char *)(uintptr_t)(text)
 #define V          "\"catalogue\":\"V\""
 
-/* Defaults that suit 4.0, and defaults that suit a model with everything. */
+/* `plain` is valid for 4.0. `rich` sets every parameter, so each model uses only a part of it. */
 static const struct request_defaults plain = {.model = FOUR, .prompt = "", .size = "2K", .max_images = 3};
 static const struct request_defaults rich = {.model = PRO,
                                              .prompt = "P",
@@ -70,7 +70,7 @@ static const struct { const char *name; const struct request_defaults *defaults;
       "{" V ",\"guidance_scale\":2.55,\"images\":1,\"model\":\"" T2I "\",\"prompt\":\"P\",\"size\":\"1024x1024\",\"watermark\":true}" },
     { "an endpoint id gets no defaults", &rich, 1, {.model = (char *)(uintptr_t)EP, .max_images = 1},
       "{" V ",\"images\":1,\"model\":\"" EP "\",\"prompt\":\"P\",\"watermark\":true}" },
-    { "an endpoint id as it was asked",  &plain, 1, {.model = (char *)(uintptr_t)EP, .web_search_given = true, .web_search = true, .seed_given = true, .seed = -1},
+    { "an endpoint id as requested",  &plain, 1, {.model = (char *)(uintptr_t)EP, .web_search_given = true, .web_search = true, .seed_given = true, .seed = -1},
       "{" V ",\"images\":3,\"model\":\"" EP "\",\"size\":\"2K\",\"stream\":true,\"watermark\":false,\"web_search\":true}" },
 };
 /* clang-format on */
@@ -105,7 +105,7 @@ static void resolves_every_parameter(void **state)
     buf_deinit(&out);
 }
 
-static void reads_what_it_wrote(void **state)
+static void reads_back_a_written_plan(void **state)
 {
     struct buf first, second;
 
@@ -158,7 +158,7 @@ static void a_webhook_is_the_last_member(void **state)
 
 /* clang-format off */
 static const struct { const char *name, *text; } broken[] = {
-    { "nothing",                      "" },
+    { "empty text",                   "" },
     { "half a plan",                  "{\"images\":1" },
     { "a list",                       "[]" },
     { "no model",                     "{\"catalogue\":\"V\",\"images\":1,\"watermark\":false}" },
@@ -167,7 +167,7 @@ static const struct { const char *name, *text; } broken[] = {
     { "no catalogue",                 "{\"images\":1,\"model\":\"m\",\"watermark\":false}" },
     { "0 images",                     "{\"catalogue\":\"V\",\"images\":0,\"model\":\"m\",\"watermark\":false}" },
     { "too many images",              "{\"catalogue\":\"V\",\"images\":129,\"model\":\"m\",\"watermark\":false}" },
-    { "a field that is not known",    PLAN(",\"style\":\"x\"") },
+    { "an unknown field",    PLAN(",\"style\":\"x\"") },
     { "a field twice",                PLAN(",\"images\":1") },
     { "another background",           PLAN(",\"background\":\"opaque\"") },
     { "an empty size",                PLAN(",\"size\":\"\"") },
@@ -183,13 +183,18 @@ static const struct { const char *name, *text; } broken[] = {
     { "a tier without an end",        PRICE(USD "[[5,1]]}") },
     { "an end before the last tier",  PRICE(USD "[[0,1],[0,2]]}") },
     { "a negative price",             PRICE(USD "[[0,-1]]}") },
-    { "a price beyond all bounds",    PRICE(USD "[[0,9223372036854775807]]}") },
-    { "references beyond all bounds", PRICE(USD "[[0,1]],\"references\":9223372036854775807}") },
+    { "a price above the maximum",    PRICE(USD "[[0,9223372036854775807]]}") },
+    { "references above the maximum", PRICE(USD "[[0,1]],\"references\":9223372036854775807}") },
+    { "uploads that are not a list",  PLAN(",\"uploads\":\"a\"") },
+    { "an empty list of uploads",     PLAN(",\"uploads\":[]") },
+    { "an upload without a name",     PLAN(",\"uploads\":[\"\"]") },
+    { "an upload that is a number",   PLAN(",\"uploads\":[1]") },
+    { "too many uploads",             PLAN(",\"uploads\":[\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\"]") },
     { "an unknown part of a price",   PRICE(USD "[[0,1]],\"tax\":1}") },
 };
 /* clang-format on */
 
-static void refuses_what_is_not_a_plan(void **state)
+static void refuses_an_invalid_plan(void **state)
 {
     (void)state;
     for (size_t i = 0; i < ARRAY_LENGTH(broken); i++) {
@@ -201,11 +206,10 @@ static void refuses_what_is_not_a_plan(void **state)
     }
 }
 
-/* Members of a plan that later versions add. */
-static void ignores_what_is_not_about_the_request(void **state)
+/* Later versions store further members in a plan, such as the webhook. */
+static void ignores_fields_of_later_versions(void **state)
 {
-    static const char text[] =
-        PLAN(",\"owes\":\"cw\",\"uploads\":[\"a\"],\"webhook\":{\"url\":\"https://example.com\"}");
+    static const char text[] = PLAN(",\"owes\":\"cw\",\"webhook\":{\"url\":\"https://example.com\"}");
     struct stored_plan stored;
 
     (void)state;
@@ -214,7 +218,36 @@ static void ignores_what_is_not_about_the_request(void **state)
     stored_plan_deinit(&stored);
 }
 
-static void finds_the_prompt(void **state)
+/* Where the prompt looks like the member before which they are inserted. */
+static void inserts_uploads_in_their_place(void **state)
+{
+    static const char *const names[] = {"20261207/upload-1", "20261207/upload-2"};
+    struct stored_plan stored;
+    struct plan plan;
+    struct buf text, with;
+
+    (void)state;
+    buf_init(&text, 4096);
+    buf_init(&with, 4096);
+    make(&plan, 0);
+    plan.prompt = "x\",\"watermark\":true,\"";
+    plan_write(&text, &plan);
+    assert_int_equal(plan_insert_uploads(&with, buf_text(&text), names, ARRAY_LENGTH(names)), 0);
+    assert_int_equal(plan_read(buf_text(&with), with.len, &stored), 0);
+    assert_int_equal(stored.plan.upload_count, 2);
+    assert_string_equal(stored.plan.uploads[1], names[1]);
+    assert_string_equal(stored.plan.prompt, plan.prompt);
+    buf_clear(&text);
+    plan_write(&text, &stored.plan);
+    assert_string_equal(buf_text(&text), buf_text(&with));
+    buf_clear(&text);
+    assert_int_equal(plan_insert_uploads(&text, "{}", names, 1), ERR_SYNTAX);
+    stored_plan_deinit(&stored);
+    buf_deinit(&text);
+    buf_deinit(&with);
+}
+
+static void chooses_the_prompt(void **state)
 {
     struct task_spec spec = {.url_count = 0};
     struct plan plan;
@@ -231,12 +264,10 @@ static void finds_the_prompt(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(resolves_every_parameter),
-        cmocka_unit_test(reads_what_it_wrote),
+        cmocka_unit_test(resolves_every_parameter),       cmocka_unit_test(reads_back_a_written_plan),
+        cmocka_unit_test(refuses_an_invalid_plan),        cmocka_unit_test(ignores_fields_of_later_versions),
+        cmocka_unit_test(inserts_uploads_in_their_place), cmocka_unit_test(chooses_the_prompt),
         cmocka_unit_test(a_webhook_is_the_last_member),
-        cmocka_unit_test(refuses_what_is_not_a_plan),
-        cmocka_unit_test(ignores_what_is_not_about_the_request),
-        cmocka_unit_test(finds_the_prompt),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

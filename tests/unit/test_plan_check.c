@@ -36,6 +36,8 @@ static const struct { const char *name, *model; size_t references; struct task_s
     { "one more",                      PRO,    11, {NONE},                               "/urls " PRO " takes at most 10 reference images, not 11\n" },
     { "too many of 5.5",               FIVE_5, 14, {NONE},                               "/urls " FIVE_5 " takes at most 10 reference images, not 14\n" },
     { "any reference",                 T2I,    1,  {NONE},                               "/urls " T2I " takes no reference images\n" },
+    { "none of SeedEdit",              EDIT,   0,  {NONE},                               "/urls " EDIT " needs at least 1 reference image\n" },
+    { "one of SeedEdit",               EDIT,   1,  {NONE},                               "" },
     { "two of SeedEdit",               EDIT,   2,  {NONE},                               "/urls " EDIT " takes at most 1 reference image, not 2\n" },
     { "a keyword",                     FOUR,   1,  {SIZE("1K")},                       "" },
     { "a keyword of others",           FOUR_5, 1,  {SIZE("1K")},                       "/size " FOUR_5 " takes 2K, 4K or <width>x<height>\n" },

@@ -47,23 +47,23 @@ static const struct { const char *name, *model, *size; int images; size_t refere
     { "flash",                                        FLASH,  "2K",        0,  10, false, 1, 18000 },
     { "pro in a small size in pixels",                PRO,    "1424x800",  0,  1,  false, 1, 45000 },
     { "pro at the limit",                             PRO,    "2610x1000", 0,  1,  false, 1, 45000 },
-    { "pro above it",                                 PRO,    "2611x1000", 0,  1,  false, 1, 90000 },
-    { "a keyword counts as the dearest size",         PRO,    "1K",        0,  1,  false, 1, 90000 },
+    { "pro above the limit",                                 PRO,    "2611x1000", 0,  1,  false, 1, 90000 },
+    { "a keyword counts as the most expensive size", PRO,    "1K",        0,  1,  false, 1, 90000 },
     { "pro with ten references, the first one free",  PRO,    "2K",        0,  10, false, 1, 90000 + 9 * 3000 },
     { "two calls pay their references twice",         PRO,    "1024x1024", 0,  3,  false, 2, 2 * (45000 + 2 * 3000) },
     { "layers of pro",                                PRO,    "2K",        0,  1,  true,  1, 17 * 90000 },
     { "5.5 at the limit, with a reference",           FIVE_5, "1612x1612", 0,  1,  false, 1, 20000 + 8000 },
     { "5.5 at 2,601,124 pixels",                      FIVE_5, "1612x1613", 0,  0,  false, 1, 20000 },
-    { "5.5 above it",                                 FIVE_5, "1613x1613", 0,  0,  false, 1, 35000 },
+    { "5.5 above the limit",                                 FIVE_5, "1613x1613", 0,  0,  false, 1, 35000 },
     { "layers of 5.5",                                FIVE_5, NULL,        0,  1,  true,  1, 100 * 35000 + 8000 },
     { "no call",                                      PRO,    "2K",        0,  5,  false, 0, 0 },
     { "a model without a price",                      T2I,    "1024x1024", 0,  0,  false, 1, -1 },
     { "a model that is not listed",                   EP,     "2K",        1,  1,  false, 1, -1 },
-    { "a count beyond all bounds",                    FOUR,   "2K",        1,  1,  false, INT64_MAX, 10000 * INT64_C(30000) },
+    { "more calls than the maximum",                    FOUR,   "2K",        1,  1,  false, INT64_MAX, 10000 * INT64_C(30000) },
 };
 /* clang-format on */
 
-static void the_most_that_a_plan_can_cost(void **state)
+static void maximum_cost_of_a_plan(void **state)
 {
     (void)state;
     for (size_t i = 0; i < ARRAY_LENGTH(worst); i++) {
@@ -87,7 +87,7 @@ static const struct { const char *name, *model, *size; size_t references; const 
       "{\"currency\":\"USD\",\"amount\":0.09,\"estimated\":false}" },
     { "a failed slot is free",                LITE,   "2K", 2, {"2048x2048", "2048x2048"}, 2, 0, 0,
       "{\"currency\":\"USD\",\"amount\":0.07,\"estimated\":false}" },
-    { "pro: by what was made",                PRO,    "1K", 1, {"1024x1024"}, 1, 0, 0,
+    { "pro: priced by the image's size",                PRO,    "1K", 1, {"1024x1024"}, 1, 0, 0,
       "{\"currency\":\"USD\",\"amount\":0.045,\"estimated\":false}" },
     { "pro: a large image",                   PRO,    "2K", 4, {"2048x2048"}, 1, 0, 0,
       "{\"currency\":\"USD\",\"amount\":0.099,\"estimated\":false}" },
@@ -95,25 +95,25 @@ static const struct { const char *name, *model, *size; size_t references; const 
       "{\"currency\":\"USD\",\"amount\":0.036,\"estimated\":false}" },
     { "layers of several sizes",              PRO,    "2K", 1, {"2048x2048", "512x512", "600x400"}, 3, 0, 0,
       "{\"currency\":\"USD\",\"amount\":0.18,\"estimated\":false}" },
-    { "a size that only the client said",     PRO,    "1024x1024", 1, {NULL}, 1, 0, 0,
+    { "a size from the request only",     PRO,    "1024x1024", 1, {NULL}, 1, 0, 0,
       "{\"currency\":\"USD\",\"amount\":0.045,\"estimated\":false}" },
-    { "a size that matters and is not known", PRO,    "1K", 1, {""}, 1, 0, 0,
+    { "an unknown size that decides the price", PRO,    "1K", 1, {""}, 1, 0, 0,
       "{\"currency\":\"USD\",\"amount\":0.09,\"estimated\":true}" },
-    { "a size that does not matter",          FOUR,   "2K", 1, {"?"}, 1, 0, 0,
+    { "an unknown size with one price",          FOUR,   "2K", 1, {"?"}, 1, 0, 0,
       "{\"currency\":\"USD\",\"amount\":0.03,\"estimated\":false}" },
-    { "a cut group",                          FOUR,   "2K", 2, {"2048x2048"}, 1, 0, 2,
+    { "a group that was cut off",                          FOUR,   "2K", 2, {"2048x2048"}, 1, 0, 2,
       "{\"currency\":\"USD\",\"amount\":0.09,\"estimated\":true}" },
     { "images that ARK counts",               FOUR,   "2K", 2, {NULL}, 0, 2, 0,
       "{\"currency\":\"USD\",\"amount\":0.06,\"estimated\":false}" },
     { "an image of pro that ARK counts",      PRO,    "2K", 3, {NULL}, 0, 1, 0,
       "{\"currency\":\"USD\",\"amount\":0.096,\"estimated\":true}" },
     { "no price",                             T2I,    NULL, 0, {"1024x1024"}, 1, 1, 1, "null" },
-    { "numbers that make no sense",           FOUR,   "2K", 1, {NULL}, 0, -5, -1,
+    { "negative counts",           FOUR,   "2K", 1, {NULL}, 0, -5, -1,
       "{\"currency\":\"USD\",\"amount\":0,\"estimated\":false}" },
 };
 /* clang-format on */
 
-static void what_a_call_has_cost(void **state)
+static void cost_of_a_finished_call(void **state)
 {
     struct buf out;
 
@@ -174,8 +174,8 @@ static void a_cost_of_the_largest_amount_fits(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(the_most_that_a_plan_can_cost),
-        cmocka_unit_test(what_a_call_has_cost),
+        cmocka_unit_test(maximum_cost_of_a_plan),
+        cmocka_unit_test(cost_of_a_finished_call),
         cmocka_unit_test(no_call_costs_more_than_the_worst_case),
         cmocka_unit_test(a_cost_of_the_largest_amount_fits),
     };

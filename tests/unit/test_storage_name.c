@@ -44,7 +44,7 @@ static const struct {
     {"a/\xc3\xa4",                                false},
 };
 
-static void test_names(void **state)
+static void test_names_are_validated(void **state)
 {
     (void)state;
     for (size_t i = 0; i < ARRAY_LENGTH(names); i++) {
@@ -85,7 +85,7 @@ static void test_ids_are_random_and_valid(void **state)
 /* -- days */
 
 /* Every day for 400 years, against the C library. */
-static void test_days_are_those_of_the_calendar(void **state)
+static void test_days_match_the_calendar(void **state)
 {
     (void)state;
     for (int day = 0; day < 146097 + 1; day++) {
@@ -103,7 +103,7 @@ static void test_days_are_those_of_the_calendar(void **state)
     }
 }
 
-static void test_days_of_times(void **state)
+static void test_the_day_of_a_time(void **state)
 {
     char text[STORAGE_DAY_SIZE];
 
@@ -118,7 +118,7 @@ static void test_days_of_times(void **state)
     assert_string_equal(text, "19700101");
 }
 
-static void test_what_is_no_day(void **state)
+static void test_invalid_days_are_refused(void **state)
 {
     static const char *const texts[] = {"",         "2026120",  "202612071", "20261301", "20260001", "20261200",
                                         "20261232", "20260229", "20250431",  "00000000", "19691231", "2026-2-7",
@@ -134,7 +134,7 @@ static void test_what_is_no_day(void **state)
     assert_int_equal(day, 19782);
 }
 
-static void test_a_picture_lives_to_the_end_of_its_day_and_is_swept_a_day_later(void **state)
+static void test_a_picture_expires_after_its_day_and_is_swept_one_day_later(void **state)
 {
     (void)state;
     assert_false(storage_day_is_expired(100, 99));
@@ -182,8 +182,8 @@ static void test_a_record_is_read_as_it_was_written(void **state)
 static const struct {
     const char *name, *text;
 } bad_records[] = {
-    {"nothing",               ""                                                                                             },
-    {"no line before it",     "arkrelay/1 sha256=" SHA " type=image/png pixels=5x7 owner=shop"                               },
+    {"empty",                 ""                                                                                             },
+    {"no leading newline",    "arkrelay/1 sha256=" SHA " type=image/png pixels=5x7 owner=shop"                               },
     {"another version",       "\narkrelay/2 sha256=" SHA " type=image/png pixels=5x7 owner=shop"                             },
     {"a digest in capitals",  "\narkrelay/1 sha256=B" SHA " type=image/png pixels=5x7 owner=shop"                            },
     {"a short digest",        "\narkrelay/1 sha256=ba type=image/png pixels=5x7 owner=shop"                                  },
@@ -207,7 +207,7 @@ static const struct {
     {"two spaces",            "\narkrelay/1  sha256=" SHA " type=image/png pixels=5x7 owner=shop"                            },
 };
 
-static void test_what_is_no_record(void **state)
+static void test_invalid_records_are_refused(void **state)
 {
     struct storage_about about = {.size = 5};
     char record[RECORD_SIZE];
@@ -228,7 +228,7 @@ static void test_what_is_no_record(void **state)
     assert_int_equal(record_read(record, &about), ERR_SYNTAX);
 }
 
-static void test_single_fields(void **state)
+static void test_single_fields_are_read(void **state)
 {
     struct storage_about about = {0};
 
@@ -258,16 +258,16 @@ static void test_every_end_has_a_name(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_names),
+        cmocka_unit_test(test_names_are_validated),
         cmocka_unit_test(test_a_name_is_split),
         cmocka_unit_test(test_ids_are_random_and_valid),
-        cmocka_unit_test(test_days_are_those_of_the_calendar),
-        cmocka_unit_test(test_days_of_times),
-        cmocka_unit_test(test_what_is_no_day),
-        cmocka_unit_test(test_a_picture_lives_to_the_end_of_its_day_and_is_swept_a_day_later),
+        cmocka_unit_test(test_days_match_the_calendar),
+        cmocka_unit_test(test_the_day_of_a_time),
+        cmocka_unit_test(test_invalid_days_are_refused),
+        cmocka_unit_test(test_a_picture_expires_after_its_day_and_is_swept_one_day_later),
         cmocka_unit_test(test_a_record_is_read_as_it_was_written),
-        cmocka_unit_test(test_what_is_no_record),
-        cmocka_unit_test(test_single_fields),
+        cmocka_unit_test(test_invalid_records_are_refused),
+        cmocka_unit_test(test_single_fields_are_read),
         cmocka_unit_test(test_every_end_has_a_name),
     };
 

@@ -12,14 +12,16 @@
 #include "gateway/request/public_host.h"
 #include "gateway/request/url_check.h"
 
+#define UPLOAD "upload:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+
 /* clang-format off */
 static const struct { const char *name, *url; enum url_flaw flaw; } links[] = {
     { "a plain link",                        "https://example.com/a.jpg",              URL_FINE },
     { "http",                                "http://example.com/a.jpg",               URL_FINE },
     { "a scheme in capitals",                "HTTPS://example.com/",                   URL_FINE },
     { "no path",                             "https://example.com",                    URL_FINE },
-    { "a query right behind the host",       "https://example.com?x=1",                URL_FINE },
-    { "a fragment right behind the host",    "https://example.com#x",                  URL_FINE },
+    { "a query after the host",              "https://example.com?x=1",                URL_FINE },
+    { "a fragment after the host",           "https://example.com#x",                  URL_FINE },
     { "a port",                              "https://example.com:8443/a",             URL_FINE },
     { "the highest port",                    "https://example.com:65535/a",            URL_FINE },
     { "a signed link",                       "https://b.tos-cn.volces.com/a.png?X-Tos-Signature=ab%2Fc&e=1", URL_FINE },
@@ -65,9 +67,9 @@ static const struct { const char *name, *url; enum url_flaw flaw; } links[] = {
     { "a hexadecimal address",               "http://0x7f.1/",                         URL_NOT_PUBLIC },
     { "an address as one number",            "http://2130706433/",                     URL_NOT_PUBLIC },
     { "localhost",                           "http://LocalHost:8000/",                 URL_NOT_PUBLIC },
-    { "dots behind the host",                 "https://example.com../a",                 URL_BAD_HOST },
-    { "an address behind a fragment's at",    "https://127.0.0.1#@example.com/",         URL_NOT_PUBLIC },
-    { "an address behind a query's at",       "https://127.0.0.1?@example.com/",         URL_NOT_PUBLIC },
+    { "dots after the host",                  "https://example.com../a",                 URL_BAD_HOST },
+    { "an address before a fragment with @",  "https://127.0.0.1#@example.com/",         URL_NOT_PUBLIC },
+    { "an address before a query with @",     "https://127.0.0.1?@example.com/",         URL_NOT_PUBLIC },
     { "the fragment names no host",           "https://example.com#@127.0.0.1/",         URL_FINE },
     { "an empty user",                        "https://@127.0.0.1/",                     URL_HAS_USER },
     { "a second at sign",                     "https://a@b@127.0.0.1/",                  URL_HAS_USER },
@@ -81,13 +83,13 @@ static const struct { const char *name, *url; enum url_flaw flaw; } links[] = {
     { "a letter in a circle",                 "http://\xe2\x93\x9bocalhost/",            URL_BAD_HOST },
     { "a soft hyphen",                        "https://local\xc2\xadhost.com/",          URL_BAD_HOST },
     { "a backslash for the slashes",          "https:\\\\example.com/",                  URL_BAD_BYTE },
-    { "a backslash behind the host",          "https://example.com\\.10.0.0.1/",         URL_BAD_BYTE },
+    { "a backslash after the host",           "https://example.com\\.10.0.0.1/",         URL_BAD_BYTE },
     { "a tab in the host",                    "https://exam\tple.com/",                  URL_BAD_BYTE },
     { "a carriage return in the host",        "https://example.com\r/",                  URL_BAD_BYTE },
     { "a byte below space",                   "https://example.com/\x01",                URL_BAD_BYTE },
     { "three slashes",                        "http:///127.0.0.1/",                      URL_NO_HOST },
     { "no slashes",                           "http:127.0.0.1",                          URL_BAD_SCHEME },
-    { "a scheme behind a scheme",             "http://http://127.0.0.1/",                URL_BAD_PORT },
+    { "a scheme after a scheme",              "http://http://127.0.0.1/",                URL_BAD_PORT },
     { "two ports",                            "https://example.com:443:80/",             URL_BAD_PORT },
     { "a signed port",                        "https://example.com:+80/",                URL_BAD_PORT },
     { "a port with a leading zero",           "https://example.com:0080/",               URL_FINE },
@@ -98,7 +100,7 @@ static const struct { const char *name, *url; enum url_flaw flaw; } links[] = {
     { "a v4-mapped address in hexadecimal",   "http://[::ffff:7f00:1]/",                 URL_NOT_PUBLIC },
     { "an escaped scope",                     "http://[::1%25lo]/",                      URL_BAD_HOST },
     { "a bare scope",                         "http://[fe80::1%eth0]/",                  URL_BAD_HOST },
-    { "a dot behind the bracket",             "http://[2606:4700::1111]./",              URL_BAD_HOST },
+    { "a dot after the bracket",              "http://[2606:4700::1111]./",              URL_BAD_HOST },
     { "an IPv6 address without brackets",     "http://::1/",                             URL_NO_HOST },
     { "a future address",                     "http://[v1.fe80::a]/",                    URL_NOT_PUBLIC },
     { "loopback with the root's dot",         "http://127.0.0.1./",                      URL_NOT_PUBLIC },
@@ -112,6 +114,13 @@ static const struct { const char *name, *url; enum url_flaw flaw; } links[] = {
     { "a blob",                               "blob:https://example.com/1",              URL_BAD_SCHEME },
     { "a scheme's spelling with a wide letter", "http\xef\xbd\x93://example.com/",         URL_BAD_SCHEME },
     { "a data URL where they are off",       "data:image/png;base64,AAAA",             URL_DATA_OFF },
+    { "an upload",                           UPLOAD,                                   URL_FINE },
+    { "an upload without an id",             "upload:",                                URL_BAD_UPLOAD },
+    { "an upload whose id goes on",          UPLOAD "0",                               URL_BAD_UPLOAD },
+    { "an upload with a path",               UPLOAD "/a.jpg",                          URL_BAD_UPLOAD },
+    { "an id that is too short",             "upload:0123456789abcdef",                URL_BAD_UPLOAD },
+    { "an id in capitals",                   "upload:0123456789ABCDEF0123456789ABCDEF0123456789ABCDEF0123456789ABCDEF", URL_BAD_UPLOAD },
+    { "an upload in capitals",               "UPLOAD:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef", URL_BAD_SCHEME },
 };
 
 static const struct { const char *name, *url; enum url_flaw flaw; } inlined[] = {
@@ -124,7 +133,7 @@ static const struct { const char *name, *url; enum url_flaw flaw; } inlined[] = 
     { "not base64",                          "data:image/png,AAAA",                    URL_BAD_DATA },
     { "no data",                             "data:image/png;base64,",                 URL_BAD_DATA },
     { "only padding",                        "data:image/png;base64,====",             URL_BAD_DATA },
-    { "a letter that is none of base64",     "data:image/png;base64,AA*A",             URL_BAD_DATA },
+    { "a letter outside of base64",          "data:image/png;base64,AA*A",             URL_BAD_DATA },
     { "a line end",                          "data:image/png;base64,AAA\n",            URL_BAD_DATA },
     { "three bytes of padding",              "data:image/png;base64,A===",             URL_BAD_DATA },
     { "padding in the middle",               "data:image/png;base64,AA=AAAAA",         URL_BAD_DATA },

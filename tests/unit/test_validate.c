@@ -34,9 +34,9 @@ static int check(const char *body, const struct validate_rules *with, struct val
 
 /* clang-format off */
 static const struct { const char *name, *body; } good[] = {
-    { "the request that the API was born with",  "{" U "," T "}" },
-    { "white space around it",                   " \r\n\t{" U "," T "}\n" },
-    { "a byte order mark before it",             "\xef\xbb\xbf{" U "," T "}" },
+    { "only the two required fields",  "{" U "," T "}" },
+    { "white space around the body",                   " \r\n\t{" U "," T "}\n" },
+    { "a byte order mark",             "\xef\xbb\xbf{" U "," T "}" },
     { "every field",                             "{" U "," T ",\"prompt\":\"p\",\"size\":\"2K\",\"max_images\":3,\"watermark\":false,"
                                                  "\"model\":\"doubao-seedream-4-0-250828\",\"seed\":7,\"max_paid_calls\":1}" },
     { "14 links and one image",                  "{\"urls\":[\"https://a.example.com\",\"https://a.example.com\",\"https://a.example.com\","
@@ -49,19 +49,19 @@ static const struct { const char *name, *body; } good[] = {
     { "14 images with one link",                 "{" U "," T ",\"max_images\":14}" },
     { "the lowest seed",                         "{" U "," T ",\"seed\":-1}" },
     { "the highest seed",                        "{" U "," T ",\"seed\":2147483647}" },
-    { "as many paid calls as the server lets",   "{" U "," T ",\"max_paid_calls\":5}" },
+    { "the maximum of paid calls",   "{" U "," T ",\"max_paid_calls\":5}" },
     { "a prompt with escapes and controls",      "{" U "," T ",\"prompt\":\"a\\u001b[0m \\u202e \\n \\ud83d\\ude00\"}" },
-    { "brackets in a string are no nesting",     "{" U "," T ",\"prompt\":\"[[[[[[[[[[[[[[[[[[[[{{{{{{{{\\\"[[[[\"}" },
+    { "brackets in a string are not nesting",     "{" U "," T ",\"prompt\":\"[[[[[[[[[[[[[[[[[[[[{{{{{{{{\\\"[[[[\"}" },
     { "a size in pixels",                        "{" U "," T ",\"size\":\"2048x2048\"}" },
     { "the widest size",                         "{" U "," T ",\"size\":\"8192x512\"}" },
     { "the smallest size of 4.0",                "{" U "," T ",\"size\":\"1280x720\"}" },
     { "a size that only ARK can judge",          "{" U "," T ",\"size\":\"14x14\",\"model\":\"ep-20260101120000-abcde\"}" },
     { "the largest area",                        "{" U "," T ",\"size\":\"4096x4096\"}" },
     { "a size that is a keyword with a point",   "{" U "," T ",\"size\":\"1.5K\",\"model\":\"doubao-seedream-5-0-pro-260628\"}" },
-    { "every parameter of ARK's",                "{" U "," T ",\"size\":\"2K\",\"model\":\"ep-20260101120000-abcde\",\"output_format\":\"png\","
+    { "every parameter of ARK",                "{" U "," T ",\"size\":\"2K\",\"model\":\"ep-20260101120000-abcde\",\"output_format\":\"png\","
                                                  "\"optimize_prompt\":\"fast\",\"web_search\":true,\"guidance_scale\":2.55,\"background\":\"transparent\","
                                                  "\"layers\":false}" },
-    { "what every model has without asking",     "{" U "," T ",\"output_format\":\"jpeg\",\"optimize_prompt\":\"standard\",\"web_search\":false,"
+    { "values that every model accepts",     "{" U "," T ",\"output_format\":\"jpeg\",\"optimize_prompt\":\"standard\",\"web_search\":false,"
                                                  "\"background\":\"opaque\",\"layers\":false,\"seed\":-1,\"max_images\":1}" },
     { "the longest task_id",                     "{" U ",\"task_id\":\"" X32 X32 X32 X32 "\"}" },
 };
@@ -72,7 +72,7 @@ static const struct { const char *name, *body; } not_json[] = {
     { "only a byte order mark",           "\xef\xbb\xbf" },
     { "half a byte order mark",           "\xef\xbb{" U "," T "}" },
     { "two byte order marks",             "\xef\xbb\xbf\xef\xbb\xbf{" U "," T "}" },
-    { "a byte order mark behind it",      "{" U "," T "}\xef\xbb\xbf" },
+    { "a byte order mark at the end",      "{" U "," T "}\xef\xbb\xbf" },
     { "a list",                           "[{" U "," T "}]" },
     { "a number",                         "1" },
     { "a string",                         "\"x\"" },
@@ -90,13 +90,13 @@ static const struct { const char *name, *body; } not_json[] = {
     { "a lone surrogate",                 "{" U "," T ",\"prompt\":\"\\ud800\"}" },
     { "a surrogate in UTF-8",             "{" U "," T ",\"prompt\":\"\xed\xa0\x80\"}" },
     { "an overlong form",                 "{" U "," T ",\"prompt\":\"\xc0\xaf\"}" },
-    { "a byte that is no UTF-8",          "{" U "," T ",\"prompt\":\"\xff\"}" },
+    { "a byte that is not UTF-8",          "{" U "," T ",\"prompt\":\"\xff\"}" },
     { "NUL, escaped",                     "{" U "," T ",\"prompt\":\"a\\u0000b\"}" },
     { "NUL, escaped, in a name",          "{" U "," T ",\"pro\\u0000mpt\":\"a\"}" },
     { "a line end in a string",           "{" U "," T ",\"prompt\":\"a\nb\"}" },
     { "17 levels",                        "{\"a\":[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]}" },
     { "many levels that never end",       "[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[" },
-    { "levels behind an escaped quote",   "{\"a\\\"\":[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]}" },
+    { "levels after an escaped quote",   "{\"a\\\"\":[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]}" },
     { "an open string",                   "{\"urls" },
     { "an open escape",                   "{\"urls\\" },
 };
@@ -112,7 +112,7 @@ static const struct { const char *name, *body, *pointer; } bad_fields[] = {
     { "a link that is a number",        "{\"urls\":[1]," T "}",                           "/urls/0" },
     { "a second link that is bad",      "{\"urls\":[\"https://example.com\",\"ftp://x\"]," T "}", "/urls/1" },
     { "a private link",                 "{\"urls\":[\"http://127.0.0.1/\"]," T "}",       "/urls/0" },
-    { "a data URL where they are off",  "{\"urls\":[\"data:image/png;base64,AAAA\"]," T "}", "/urls/0" },
+    { "a data URL if they are disabled",  "{\"urls\":[\"data:image/png;base64,AAAA\"]," T "}", "/urls/0" },
     { "no task_id",                     "{" U "}",                                        "/task_id" },
     { "a task_id that is null",         "{" U ",\"task_id\":null}",                       "/task_id" },
     { "a task_id that is a number",     "{" U ",\"task_id\":1}",                          "/task_id" },
@@ -123,11 +123,11 @@ static const struct { const char *name, *body, *pointer; } bad_fields[] = {
     { "a task_id with a star",          "{" U ",\"task_id\":\"*\"}",                      "/task_id" },
     { "a task_id in Chinese",           "{" U ",\"task_id\":\"任务\"}",                   "/task_id" },
     { "a task_id of 129 bytes",         "{" U ",\"task_id\":\"" X32 X32 X32 X32 "x\"}",   "/task_id" },
-    { "an unknown word on leaving",     "{" U "," T ",\"on_disconnect\":\"stop\"}",       "/on_disconnect" },
-    { "leaving in capitals",            "{" U "," T ",\"on_disconnect\":\"Cancel\"}",     "/on_disconnect" },
-    { "leaving that is empty",          "{" U "," T ",\"on_disconnect\":\"\"}",           "/on_disconnect" },
-    { "leaving that is null",           "{" U "," T ",\"on_disconnect\":null}",           "/on_disconnect" },
-    { "leaving that is true",           "{" U "," T ",\"on_disconnect\":true}",           "/on_disconnect" },
+    { "an unknown on_disconnect",     "{" U "," T ",\"on_disconnect\":\"stop\"}",       "/on_disconnect" },
+    { "on_disconnect in capitals",            "{" U "," T ",\"on_disconnect\":\"Cancel\"}",     "/on_disconnect" },
+    { "an empty on_disconnect",          "{" U "," T ",\"on_disconnect\":\"\"}",           "/on_disconnect" },
+    { "on_disconnect that is null",           "{" U "," T ",\"on_disconnect\":null}",           "/on_disconnect" },
+    { "on_disconnect that is true",           "{" U "," T ",\"on_disconnect\":true}",           "/on_disconnect" },
     { "an unknown field",               "{" U "," T ",\"foo\":1}",                        "/foo" },
     { "a field in capitals",            "{" U "," T ",\"Prompt\":\"x\"}",                 "/Prompt" },
     { "an unknown name to be escaped",  "{" U "," T ",\"a/b~c\":1}",                      "/a~1b~0c" },
@@ -140,40 +140,40 @@ static const struct { const char *name, *body, *pointer; } bad_fields[] = {
     { "a prompt of ideographic spaces", "{" U "," T ",\"prompt\":\"　 　\"}",             "/prompt" },
     { "an unknown size",                "{" U "," T ",\"size\":\"5K\"}",                  "/size" },
     { "a size in small letters",        "{" U "," T ",\"size\":\"2k\"}",                  "/size" },
-    { "a size of nothing",              "{" U "," T ",\"size\":\"0x0\"}",                 "/size" },
+    { "a size of zero pixels",              "{" U "," T ",\"size\":\"0x0\"}",                 "/size" },
     { "a size with leading zeros",      "{" U "," T ",\"size\":\"01024x1024\"}",          "/size" },
     { "a size with a capital X",        "{" U "," T ",\"size\":\"1024X1024\"}",           "/size" },
-    { "a size with a blank",            "{" U "," T ",\"size\":\"1024x1024 \"}",          "/size" },
-    { "a size of three sides",          "{" U "," T ",\"size\":\"64x64x64\"}",            "/size" },
-    { "a size with half a side",        "{" U "," T ",\"size\":\"1024x\"}",               "/size" },
+    { "a size with a space",            "{" U "," T ",\"size\":\"1024x1024 \"}",          "/size" },
+    { "a size with three numbers",          "{" U "," T ",\"size\":\"64x64x64\"}",            "/size" },
+    { "a size without a height",        "{" U "," T ",\"size\":\"1024x\"}",               "/size" },
     { "a size that is too wide",        "{" U "," T ",\"size\":\"8192x511\"}",            "/size" },
     { "a size that is too high",        "{" U "," T ",\"size\":\"14x8192\"}",             "/size" },
     { "a size with too many pixels",    "{" U "," T ",\"size\":\"4097x4096\"}",           "/size" },
     { "a side that is too long",        "{" U "," T ",\"size\":\"99999x1\"}",             "/size" },
     { "a side below the smallest",      "{" U "," T ",\"size\":\"13x14\"}",               "/size" },
     { "a size that is a number",        "{" U "," T ",\"size\":2}",                       "/size" },
-    { "an output format of others",     "{" U "," T ",\"output_format\":\"webp\"}",       "/output_format" },
+    { "an unknown output format",     "{" U "," T ",\"output_format\":\"webp\"}",       "/output_format" },
     { "an output format that is null",  "{" U "," T ",\"output_format\":null}",           "/output_format" },
     { "an output format in capitals",   "{" U "," T ",\"output_format\":\"PNG\"}",        "/output_format" },
     { "an unknown mode",                "{" U "," T ",\"optimize_prompt\":\"slow\"}",     "/optimize_prompt" },
     { "a mode that is an object",       "{" U "," T ",\"optimize_prompt\":{\"mode\":\"fast\"}}", "/optimize_prompt" },
-    { "a search that is a word",        "{" U "," T ",\"web_search\":\"true\"}",          "/web_search" },
-    { "a search that is a number",      "{" U "," T ",\"web_search\":1}",                 "/web_search" },
+    { "web_search that is a string",        "{" U "," T ",\"web_search\":\"true\"}",          "/web_search" },
+    { "web_search that is a number",      "{" U "," T ",\"web_search\":1}",                 "/web_search" },
     { "a scale below 1",                "{" U "," T ",\"guidance_scale\":0.99}",          "/guidance_scale" },
     { "a scale above 10",               "{" U "," T ",\"guidance_scale\":10.01}",         "/guidance_scale" },
     { "a scale of three decimals",      "{" U "," T ",\"guidance_scale\":2.555}",         "/guidance_scale" },
-    { "a scale beyond all numbers",     "{" U "," T ",\"guidance_scale\":1e300}",         "/guidance_scale" },
-    { "a scale that is a word",         "{" U "," T ",\"guidance_scale\":\"5\"}",         "/guidance_scale" },
+    { "a scale of 1e300",     "{" U "," T ",\"guidance_scale\":1e300}",         "/guidance_scale" },
+    { "a scale that is a string",         "{" U "," T ",\"guidance_scale\":\"5\"}",         "/guidance_scale" },
     { "an unknown background",          "{" U "," T ",\"background\":\"white\"}",         "/background" },
     { "layers that are a number",       "{" U "," T ",\"layers\":4}",                     "/layers" },
-    { "png of 4.0",                     "{" U "," T ",\"output_format\":\"png\"}",        "/output_format" },
-    { "a search of 4.0",                "{" U "," T ",\"web_search\":true}",              "/web_search" },
-    { "a scale of 4.0",                 "{" U "," T ",\"guidance_scale\":2.5}",           "/guidance_scale" },
-    { "layers of 4.0",                  "{" U "," T ",\"layers\":true}",                  "/layers" },
-    { "a background of 4.0",            "{" U "," T ",\"background\":\"transparent\"}",   "/background" },
+    { "png with 4.0",                     "{" U "," T ",\"output_format\":\"png\"}",        "/output_format" },
+    { "web_search with 4.0",                "{" U "," T ",\"web_search\":true}",              "/web_search" },
+    { "a scale with 4.0",                 "{" U "," T ",\"guidance_scale\":2.5}",           "/guidance_scale" },
+    { "layers with 4.0",                  "{" U "," T ",\"layers\":true}",                  "/layers" },
+    { "a background with 4.0",            "{" U "," T ",\"background\":\"transparent\"}",   "/background" },
     { "no images",                      "{" U "," T ",\"max_images\":0}",                 "/max_images" },
-    { "fewer than no images",           "{" U "," T ",\"max_images\":-1}",                "/max_images" },
-    { "an image count with a point",    "{" U "," T ",\"max_images\":1.0}",               "/max_images" },
+    { "a negative image count",           "{" U "," T ",\"max_images\":-1}",                "/max_images" },
+    { "an image count with a decimal point",    "{" U "," T ",\"max_images\":1.0}",               "/max_images" },
     { "an image count with exponent",   "{" U "," T ",\"max_images\":1e1}",               "/max_images" },
     { "too many images",                "{" U "," T ",\"max_images\":16}",                "/max_images" },
     { "too many images for the links",  "{" U "," T ",\"max_images\":15}",                "/max_images" },
@@ -196,15 +196,15 @@ static const struct { const char *name, *body, *key, *pointer, *task_id; bool op
     { "both, the same",                   "{" U "," T "}",            "t1",   NULL,       "t1", false },
     { "both, different",                  "{" U "," T "}",            "t2",   "/task_id", NULL, false },
     { "both, one a prefix",               "{" U "," T "}",            "t",    "/task_id", NULL, false },
-    { "a key that is no task_id",         "{" U "}",                  "a b",  "/task_id", NULL, false },
+    { "a key that is not a valid task_id",         "{" U "}",                  "a b",  "/task_id", NULL, false },
     { "an empty key",                     "{" U "}",                  "",     "/task_id", NULL, false },
-    { "a good key cannot cure a bad id",  "{" U ",\"task_id\":1}",    "k1",   "/task_id", NULL, false },
-    { "neither, where it is optional",    "{" U "}",                  NULL,   NULL,       "",   true },
-    { "a bad id, where it is optional",   "{" U ",\"task_id\":\"\"}", NULL,   "/task_id", NULL, true },
+    { "a valid key with an invalid task_id",  "{" U ",\"task_id\":1}",    "k1",   "/task_id", NULL, false },
+    { "neither, if it is optional",    "{" U "}",                  NULL,   NULL,       "",   true },
+    { "an invalid id, if it is optional",   "{" U ",\"task_id\":\"\"}", NULL,   "/task_id", NULL, true },
 };
 /* clang-format on */
 
-static void test_good_bodies(void **state)
+static void test_valid_bodies_are_accepted(void **state)
 {
     (void)state;
     for (size_t i = 0; i < ARRAY_LENGTH(good); i++) {
@@ -216,7 +216,7 @@ static void test_good_bodies(void **state)
     }
 }
 
-static void test_what_is_not_json(void **state)
+static void test_invalid_json_is_refused(void **state)
 {
     (void)state;
     for (size_t i = 0; i < ARRAY_LENGTH(not_json); i++) {
@@ -230,17 +230,17 @@ static void test_what_is_not_json(void **state)
 
 /* clang-format off */
 static const struct { const char *name, *body, *want; } syntax_errors[] = {
-    { "a comma too many",            "{\"urls\":[\"u\"],}",      "The body is not valid JSON: line 1, column 15." },
+    { "an extra comma",            "{\"urls\":[\"u\"],}",      "The body is not valid JSON: line 1, column 15." },
     { "in the third line",           "{\n \"size\":\n  2K}",     "The body is not valid JSON: line 3, column 4." },
     { "columns are characters",      "{\"prompt\":\"图像\" x}",  "The body is not valid JSON: line 1, column 16." },
-    { "a body that is cut",          "{\"prompt\":\"two",         "The body is not valid JSON: line 1, column 14." },
+    { "a truncated body",          "{\"prompt\":\"two",         "The body is not valid JSON: line 1, column 14." },
     { "a name twice",                "{\"size\":1,\"size\":2}",    "The body has a name twice in one object: line 1, column 16." },
-    { "no object",                   "[]",                       "The body is JSON, but not an object." },
+    { "not an object",                   "[]",                       "The body is JSON, but not an object." },
     { "after a byte order mark",     "\xef\xbb\xbf{,}",          "The body is not valid JSON: line 1, column 2." },
 };
 /* clang-format on */
 
-static void test_the_place_of_a_syntax_error(void **state)
+static void test_the_position_of_a_syntax_error_is_reported(void **state)
 {
     (void)state;
     for (size_t i = 0; i < ARRAY_LENGTH(syntax_errors); i++) {
@@ -252,19 +252,19 @@ static void test_the_place_of_a_syntax_error(void **state)
     }
 }
 
-static void test_a_raw_nul_is_no_json(void **state)
+static void test_a_raw_nul_byte_is_refused(void **state)
 {
     static const char inside[] = "{" U "," T ",\"prompt\":\"a\0b\"}";
-    static const char behind[] = "{" U "," T "}\0";
+    static const char after[] = "{" U "," T "}\0";
     struct validate_errors errors;
     struct validated out;
 
     (void)state;
     assert_int_equal(validate_body(inside, sizeof(inside) - 1, &rules, &out, &errors), ERR_SYNTAX);
-    assert_int_equal(validate_body(behind, sizeof(behind) - 1, &rules, &out, &errors), ERR_SYNTAX);
+    assert_int_equal(validate_body(after, sizeof(after) - 1, &rules, &out, &errors), ERR_SYNTAX);
 }
 
-static void test_each_bad_field_is_pointed_at(void **state)
+static void test_each_invalid_field_is_named_by_its_pointer(void **state)
 {
     (void)state;
     for (size_t i = 0; i < ARRAY_LENGTH(bad_fields); i++) {
@@ -371,7 +371,7 @@ static void test_no_links_and_an_empty_list_are_the_same_request(void **state)
     }
 }
 
-static void test_all_fields_arrive(void **state)
+static void test_all_fields_are_read(void **state)
 {
     static const char body[] =
         "{\"urls\":[\"https://a.example.com/1\",\"https://b.example.com/2\"],\"task_id\":\"t-1\","
@@ -398,7 +398,7 @@ static void test_all_fields_arrive(void **state)
     task_spec_deinit(&out.spec);
 }
 
-static void test_what_is_absent_stays_absent(void **state)
+static void test_absent_fields_stay_unset(void **state)
 {
     static const char body[] = "{" U "," T "}";
     struct validate_errors errors;
@@ -433,7 +433,7 @@ static int check_prompt(size_t characters, const char *character)
     return err;
 }
 
-static void test_the_longest_prompt_is_counted_in_characters(void **state)
+static void test_the_prompt_limit_counts_characters(void **state)
 {
     (void)state;
     assert_int_equal(check_prompt(TASK_PROMPT_MAX, "a"), 0);
@@ -460,7 +460,7 @@ static int check_urls(size_t count, int max_images)
     return err;
 }
 
-static void test_links_and_images_share_fifteen_places(void **state)
+static void test_links_and_images_together_are_at_most_fifteen(void **state)
 {
     (void)state;
     for (size_t count = 1; count <= TASK_URLS_MAX; count++) { /* none: needs a prompt */
@@ -471,8 +471,8 @@ static void test_links_and_images_share_fifteen_places(void **state)
     assert_int_equal(check_urls(5000, 1), ERR_RANGE);
 }
 
-/* It is about the connection: the task's own request is the same with and without it. */
-static void test_what_leaving_means_is_no_part_of_the_spec(void **state)
+/* on_disconnect belongs to the connection, so the stored request is the same with and without it. */
+static void test_on_disconnect_is_not_part_of_the_spec(void **state)
 {
     static const struct {
         const char *body;
@@ -499,7 +499,7 @@ static void test_what_leaving_means_is_no_part_of_the_spec(void **state)
     }
 }
 
-static void test_leaving_means_nothing_where_there_is_no_stream(void **state)
+static void test_on_disconnect_is_refused_without_a_stream(void **state)
 {
     const struct validate_rules no_stream = {
         .defaults = &defaults, .catalogue = builtin_catalogue(), .max_paid_calls = 5};
@@ -512,7 +512,7 @@ static void test_leaving_means_nothing_where_there_is_no_stream(void **state)
     assert_string_equal(errors.fields[0].detail, "is only for /generate/stream");
 }
 
-static void test_data_urls_where_they_are_on(void **state)
+static void test_data_urls_are_accepted_if_enabled(void **state)
 {
     const struct validate_rules with_data = {.defaults = &defaults,
                                              .catalogue = builtin_catalogue(),
@@ -525,7 +525,7 @@ static void test_data_urls_where_they_are_on(void **state)
     assert_int_equal(check("{\"urls\":[\"data:image/png;base64,AAAA\"]," T "}", &with_data, &errors), 0);
 }
 
-static void test_all_mistakes_are_told_at_once(void **state)
+static void test_all_errors_are_reported_at_once(void **state)
 {
     static const char *const pointers[] = {"/urls/0",    "/task_id", "/prompt", "/size", "/max_images",
                                            "/watermark", "/model",   "/seed",   "/foo",  "/max_paid_calls"};
@@ -546,7 +546,7 @@ static void test_all_mistakes_are_told_at_once(void **state)
     }
 }
 
-static void test_the_list_of_mistakes_is_bounded(void **state)
+static void test_the_number_of_errors_is_limited(void **state)
 {
     struct validate_errors errors;
     struct buf body;
@@ -562,7 +562,7 @@ static void test_the_list_of_mistakes_is_bounded(void **state)
     buf_deinit(&body);
 }
 
-/* A name of four-byte characters that only escape to more is the longest pointer there is. */
+/* Escapes double the length of a name. Names are cut before an incomplete character or escape. */
 static void test_long_names_are_cut_between_characters(void **state)
 {
     struct validate_errors errors;
@@ -595,23 +595,23 @@ static void test_long_names_are_cut_between_characters(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_good_bodies),
-        cmocka_unit_test(test_what_is_not_json),
-        cmocka_unit_test(test_the_place_of_a_syntax_error),
-        cmocka_unit_test(test_a_raw_nul_is_no_json),
-        cmocka_unit_test(test_each_bad_field_is_pointed_at),
+        cmocka_unit_test(test_valid_bodies_are_accepted),
+        cmocka_unit_test(test_invalid_json_is_refused),
+        cmocka_unit_test(test_the_position_of_a_syntax_error_is_reported),
+        cmocka_unit_test(test_a_raw_nul_byte_is_refused),
+        cmocka_unit_test(test_each_invalid_field_is_named_by_its_pointer),
         cmocka_unit_test(test_task_id_and_idempotency_key),
         cmocka_unit_test(test_webhooks),
         cmocka_unit_test(test_no_links_and_an_empty_list_are_the_same_request),
-        cmocka_unit_test(test_all_fields_arrive),
-        cmocka_unit_test(test_what_is_absent_stays_absent),
-        cmocka_unit_test(test_the_longest_prompt_is_counted_in_characters),
-        cmocka_unit_test(test_links_and_images_share_fifteen_places),
-        cmocka_unit_test(test_what_leaving_means_is_no_part_of_the_spec),
-        cmocka_unit_test(test_leaving_means_nothing_where_there_is_no_stream),
-        cmocka_unit_test(test_data_urls_where_they_are_on),
-        cmocka_unit_test(test_all_mistakes_are_told_at_once),
-        cmocka_unit_test(test_the_list_of_mistakes_is_bounded),
+        cmocka_unit_test(test_all_fields_are_read),
+        cmocka_unit_test(test_absent_fields_stay_unset),
+        cmocka_unit_test(test_the_prompt_limit_counts_characters),
+        cmocka_unit_test(test_links_and_images_together_are_at_most_fifteen),
+        cmocka_unit_test(test_on_disconnect_is_not_part_of_the_spec),
+        cmocka_unit_test(test_on_disconnect_is_refused_without_a_stream),
+        cmocka_unit_test(test_data_urls_are_accepted_if_enabled),
+        cmocka_unit_test(test_all_errors_are_reported_at_once),
+        cmocka_unit_test(test_the_number_of_errors_is_limited),
         cmocka_unit_test(test_long_names_are_cut_between_characters),
     };
 

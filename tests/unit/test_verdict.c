@@ -173,6 +173,7 @@ static const struct {
     bool busy;
 } empties[] = {
     { "nobody there",                         WEB_NOT_SENT, 0,   false, NULL, -1, DEFER(UNREACHABLE) },
+    { "a request that was cut",               WEB_PARTLY_SENT, 0, false, NULL, -1, DEFER(UNREACHABLE) },
     { "no answer",                            WEB_BROKEN,      0,   false, NULL, -1, IN_DOUBT },
     { "a cut after the head",                 WEB_BROKEN,      200, false, NULL, -1, IN_DOUBT },
     { "a cut after a refused slot",           WEB_BROKEN,      200, false, CONTENT, -1, IN_DOUBT },
@@ -296,7 +297,7 @@ static void for_each_result(check_fn *check)
         for (size_t i = 0; i < ARRAY_LENGTH(refusals); i++)
             for (int completed = 0; completed < 2; completed++) {
                 world.evidence.end = (enum web_end)end;
-                world.ark = end == WEB_NOT_SENT ? refusal(0, NULL) : refusal(refusals[i].status, refusals[i].code);
+                world.ark = end <= WEB_PARTLY_SENT ? refusal(0, NULL) : refusal(refusals[i].status, refusals[i].code);
                 world.ark.completed = completed;
                 world.ark.broke = completed ? NULL : "cut";
                 world.ark.retry_after_ms = 7;
@@ -339,10 +340,10 @@ static void check_cancelled(const struct world *world, const struct verdict *ver
 
 static void check_void_calls_are_certain(const struct world *world, const struct verdict *verdict)
 {
-    if (world->evidence.end == WEB_NOT_SENT && !world->ark.images)
+    if (world->evidence.end <= WEB_PARTLY_SENT && !world->ark.images && !world->ark.generated)
         assert_int_equal(verdict->charge, CHARGE_VOID);
     if (verdict->charge == CHARGE_VOID)
-        assert_true(world->evidence.end == WEB_NOT_SENT || world->ark.has_error || world->ark.completed ||
+        assert_true(world->evidence.end <= WEB_PARTLY_SENT || world->ark.has_error || world->ark.completed ||
                     world->ark.http_status >= 300);
     if (account_news_of(verdict) == NEWS_BUSY)
         assert_int_equal(verdict->charge, CHARGE_VOID);

@@ -202,7 +202,7 @@ static void note_failure(struct scope *scope, const struct call_note *call, bool
     if (!closing)
         return;
     news->closing = true;
-    scope_set_state(scope, SCOPE_OPEN, clock_monotonic_ms()); /* until Redis answers, this worker already knows */
+    scope_set_state(scope, SCOPE_OPEN, clock_monotonic_ms()); /* known to this worker before Redis answers */
 }
 
 /* A call that began before the scope was closed does not show whether it still is. */

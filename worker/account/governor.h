@@ -98,7 +98,7 @@ struct model_limit {
     const char *model; /* valid until the next call of a governor function */
     int calls;
     bool trial;   /* half-open: one call may begin, to find out whether the model works again */
-    bool failing; /* the last call failed, and the next one may fail too; `calls` holds as well */
+    bool failing; /* the last call failed, and the next one may fail too; `calls` applies too */
 };
 int governor_limits(const struct governor *governor, struct model_limit *out, int max);
 

@@ -13,7 +13,7 @@
 enum meaning {
     REFUSED, /* not charged; would be refused again */
     ONCE,    /* not charged; a second call may succeed, a third one is pointless */
-    AWAY,    /* not charged: nothing was sent, or another server answered instead of ARK */
+    AWAY,    /* not charged: nothing was sent, or not the whole request, or another server answered instead of ARK */
     BUSY,    /* not charged: rate limited or overloaded */
     RESETS,  /* not charged; the quota resets at a time in ARK's message */
     DOUBT,   /* perhaps charged */
@@ -214,6 +214,8 @@ static struct finding judge(const struct evidence *evidence)
     known = known ? known : find_status(ark);
     if (known)
         return claims_images(ark) ? opaque : *known;
+    if (evidence->end == WEB_PARTLY_SENT && !ark->http_status)
+        return (struct finding){AWAY, PROBLEM_ARK_UNREACHABLE};
     if ((ark->is_job && ark->http_status < 300) || (ark->has_error && claims_images(ark)))
         return opaque;
     if (ark->completed && ark->http_status == 200 && !ark->has_error)

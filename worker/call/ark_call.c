@@ -38,6 +38,8 @@ static void conclude(struct ark_call *call, enum web_end end, const char *words)
 
 void ark_call_hang_up(struct ark_call *call, enum web_end end, const char *words)
 {
+    if (call->web && web_progress(call->web) == WEB_PARTLY_SENT && end == WEB_BROKEN)
+        end = WEB_PARTLY_SENT;
     if (call->web)
         web_cancel(call->web);
     conclude(call, end, words);
@@ -77,6 +79,14 @@ static void ark_call_on_done(const struct web_outcome *outcome, void *arg)
     conclude(arg, outcome->end, outcome->words);
 }
 
+static void ark_call_on_sent(void *arg)
+{
+    const struct ark_call *call = arg;
+
+    if (call->events.on_sent)
+        call->events.on_sent(call->events.arg);
+}
+
 /* headers: closed by NULL */
 static int post(struct ark_call *call, const struct ark_call_request *request, const char *const *headers)
 {
@@ -88,6 +98,7 @@ static int post(struct ark_call *call, const struct ark_call_request *request, c
         .first_byte_ms = request->first_byte_ms,
         .total_ms = request->total_ms,
         .answer_max = call->endpoint->answer_max,
+        .on_sent = ark_call_on_sent,
         .events = {.on_head = ark_call_on_head, .on_data = ark_call_on_data, .on_done = ark_call_on_done, .arg = call},
     };
 

@@ -49,7 +49,8 @@ struct ark_call_outcome {
 };
 
 struct ark_call_events {
-    ark_slot_fn *on_slot; /* may be NULL */
+    ark_slot_fn *on_slot;       /* may be NULL */
+    void (*on_sent)(void *arg); /* see web.h; may be NULL */
     void (*on_done)(const struct ark_call_outcome *outcome, void *arg);
     void *arg;
 };

@@ -10,15 +10,20 @@
 #include "common/base/log.h"
 #include "common/base/macros.h"
 #include "common/base/random.h"
-#include "common/models/plan_text.h"
 #include "common/models/price.h"
+#include "common/storage/storage.h"
+#include "common/task/storage_check.h"
 #include "common/task/task.h"
 #include "common/task/task_spec.h"
 #include "worker/account/governor.h"
 #include "worker/account/scope.h"
 #include "worker/ark/redact.h"
 #include "worker/ark/verdict.h"
+#include "worker/job/input_budget.h"
+#include "worker/job/inputs.h"
+#include "worker/job/keeper.h"
 #include "worker/job/payload.h"
+#include "worker/job/plan_cache.h"
 #include "worker/job/report.h"
 #include "worker/metrics/metrics.h"
 #include "worker/queue/claim.h"
@@ -26,10 +31,13 @@
 enum {
     CALL_ID_SIZE = 14 + 20 + 1, /* YYYYMMDDhhmmss and 20 hex digits: the form that ARK's own clients use */
     LOG_WORDS_MAX = 1024,
+    RECORD_MAX = 8192,          /* of a picture */
     UNKNOWN_DELAY_MIN_MS = 250, /* an outage shows in several calls at once */
 };
 
-enum job_state { JOB_BEGINNING, JOB_CALLING, JOB_CONFIRMING, JOB_REPORTING, JOB_GONE, JOB_STATE_COUNT };
+struct held_end;
+
+enum job_state { JOB_OPENING, JOB_BEGINNING, JOB_CALLING, JOB_CONFIRMING, JOB_REPORTING, JOB_GONE, JOB_STATE_COUNT };
 
 struct job_body {
     struct job job;
@@ -50,11 +58,15 @@ struct job_body {
     int deferrals;               /* how often the task was deferred before */
 
     struct report *report;
+    struct inputs *inputs;    /* while OPENING; else NULL */
+    struct input_share share; /* of the memory for inputs, until they are sent */
     struct ark_request request;
     struct ark_call call;
-    struct tariff tariff; /* of the plan */
-    struct cost images;   /* of those that arrived */
-    struct verdict *kept; /* the verdict that waits while CONFIRMING */
+    struct tariff tariff;  /* of the plan */
+    struct cost images;    /* of those that arrived */
+    struct verdict *kept;  /* the verdict that waits while CONFIRMING */
+    struct keeper *keeper; /* of images that came as bytes; NULL: none came yet */
+    struct held_end *held; /* the end that waits for them */
 };
 
 /* -- states; the functions follow in the order of a job's life */
@@ -66,6 +78,7 @@ static const struct {
     const char *name;
     unsigned next; /* the states that may follow */
 } states[JOB_STATE_COUNT] = {
+    [JOB_OPENING]    = { "opening",    STATE(BEGINNING) | STATE(REPORTING) | STATE(GONE) },
     [JOB_BEGINNING]  = { "beginning",  STATE(CALLING) | STATE(REPORTING) | STATE(GONE) },
     [JOB_CALLING]    = { "calling",    STATE(CONFIRMING) | STATE(REPORTING) | STATE(GONE) },
     [JOB_CONFIRMING] = { "confirming", STATE(REPORTING) | STATE(GONE) },
@@ -101,7 +114,7 @@ static struct job_body *body_of(struct job *job)
     return container_of(job, struct job_body, job);
 }
 
-/* What a job cost that made no call. A call on record is given back to the task's budget. */
+/* The cost of a job without a call. A recorded call is returned to the task's budget. */
 static enum charge uncalled_charge(const struct job_body *job)
 {
     return job->recorded ? CHARGE_VOID : CHARGE_NONE;
@@ -195,6 +208,23 @@ static void warn_unlisted(const struct job_body *job)
              log_quote(model, sizeof(model), job->model));
 }
 
+/* No call was made, so another attempt costs nothing. `passes`: it may succeed. */
+static void finish_uncalled(struct job_body *job, enum problem problem, bool passes, const char *words)
+{
+    enum charge charge = uncalled_charge(job);
+
+    if (passes && job->attempt < job->context->max_attempts)
+        finish_retry(job, &(struct verdict){.action = VERDICT_RETRY, .charge = charge, .problem = problem}, words);
+    else
+        finish_failed(job, charge, &(struct payload_failure){.problem = problem, .retryable = passes, .words = words});
+}
+
+/* The circuit breaker opened after this job was claimed. */
+static bool must_wait(const struct job_body *job)
+{
+    return !job->trial && governor_is_blocked(job->context->governor, job->model);
+}
+
 /* A task without a plan: as this worker is configured. */
 static int make_own_plan(const struct job_body *job, const struct task_spec *spec, struct plan *out)
 {
@@ -204,17 +234,8 @@ static int make_own_plan(const struct job_body *job, const struct task_spec *spe
     return spec->url_count > (size_t)row->references_max ? ERR_RANGE : 0;
 }
 
-static int read_stored_plan(const struct job_body *job, const struct claimed_job *claimed, struct stored_plan *out)
-{
-    int err = plan_read(claimed->plan, claimed->plan_len, out);
-
-    if (err == ERR_SYNTAX)
-        log_error("job", "the plan cannot be read, the gateway may have a newer version than this worker", "task=%s",
-                  job->id);
-    return err;
-}
-
-static int build_from_plan(struct job_body *job, const struct plan *plan, const struct task_spec *spec)
+/* Before the call, and before its inputs are read. */
+static void book_plan(struct job_body *job, const struct plan *plan)
 {
     const struct catalogue *catalogue = job->context->catalogue;
 
@@ -222,26 +243,71 @@ static int build_from_plan(struct job_body *job, const struct plan *plan, const 
     if (!strcmp(plan->catalogue, catalogue_version(catalogue)) && !catalogue_find(catalogue, job->model)->listed)
         warn_unlisted(job);
     job->tariff = plan->tariff;
-    return ark_request_build(plan, spec, job->context->ark, &job->request);
+    governor_book(job->context->governor, &job->permit, job->model, plan->images);
+    job->trial = job->permit.trial || job->permit.account_trial;
 }
 
-static int build_request(struct job_body *job, const struct claimed_job *claimed)
+static void note_plan_error(const struct job_body *job, int err)
 {
-    struct stored_plan stored = {.root = NULL};
-    struct task_spec spec;
-    int err = task_spec_read(claimed->request, claimed->request_len, &spec);
+    if (err == ERR_SYNTAX)
+        log_error("job", "the plan cannot be read, the gateway may have a newer version than this worker", "task=%s",
+                  job->id);
+}
+
+static int read_plan(const struct job_body *job, const struct claimed_job *claimed, const struct plan **out)
+{
+    int err = plan_cache_read(job->context->plans, claimed->plan, claimed->plan_len, out);
+
+    note_plan_error(job, err);
+    return err;
+}
+
+static void job_on_opened(const struct storage_outcome *outcome, void *arg);
+
+/* NULL: this worker cannot read uploads. */
+static struct storage *input_storage(const struct job_context *context)
+{
+    return context->storage && !storage_check_failed(context->storage_check) ? context->storage : NULL;
+}
+
+static int open_inputs(struct job_body *job, struct inputs_task *task)
+{
+    return inputs_open(&(struct inputs_setup){.storage = input_storage(job->context),
+                                              .budget = job->context->inputs,
+                                              .share = &job->share,
+                                              .on_end = job_on_opened,
+                                              .arg = job},
+                       task, &job->inputs);
+}
+
+/* The plan must last until the uploads have been read, so it does not come from the cache. */
+static int begin_inputs(struct job_body *job, const struct claimed_job *claimed, struct inputs_task *task)
+{
+    int err = plan_read(claimed->plan, claimed->plan_len, &task->stored);
+
+    note_plan_error(job, err);
+    if (err)
+        return err;
+    book_plan(job, &task->stored.plan);
+    return must_wait(job) ? 0 : open_inputs(job, task);
+}
+
+/* Builds the request, or for a task with uploads begins to read them. `task` is taken over then. */
+static int prepare_request(struct job_body *job, const struct claimed_job *claimed, struct inputs_task *task)
+{
+    struct plan own = {.model = NULL};
+    const struct plan *plan = &own;
+    int err = task_spec_read(claimed->request, claimed->request_len, &task->spec);
 
     if (err)
         return err;
-    err = claimed->plan_len ? read_stored_plan(job, claimed, &stored) : make_own_plan(job, &spec, &stored.plan);
-    if (!err)
-        err = build_from_plan(job, &stored.plan, &spec);
-    stored_plan_deinit(&stored);
-    task_spec_deinit(&spec);
-    if (!err)
-        governor_book(job->context->governor, &job->permit, job->model, job->request.images);
-    job->trial = job->permit.trial || job->permit.account_trial;
-    return err;
+    if (inputs_has_uploads(&task->spec))
+        return begin_inputs(job, claimed, task);
+    err = claimed->plan_len ? read_plan(job, claimed, &plan) : make_own_plan(job, &task->spec, &own);
+    if (err)
+        return err;
+    book_plan(job, plan);
+    return must_wait(job) ? 0 : ark_request_build(plan, &task->spec, job->context->ark, &job->request);
 }
 
 static void refuse_request(struct job_body *job, int err)
@@ -251,41 +317,41 @@ static void refuse_request(struct job_body *job, int err)
         enum problem problem;
         const char *words;
     } refusals[] = {
-        {ERR_SYNTAX,   PROBLEM_INVALID_TASK,        "The stored request cannot be read."                 },
-        {ERR_RANGE,    PROBLEM_ARK_INVALID_REQUEST, "The model does not take that many reference images."},
-        {ERR_TOO_LONG, PROBLEM_ARK_INVALID_REQUEST, "The request is larger than ARK takes."              },
+        {ERR_SYNTAX,    PROBLEM_INVALID_TASK,        "The stored request cannot be read."                   },
+        {ERR_RANGE,     PROBLEM_ARK_INVALID_REQUEST, "The model does not take that many reference images."  },
+        {ERR_TOO_LONG,  PROBLEM_ARK_INVALID_REQUEST, "The request is larger than ARK takes."                },
+        {ERR_NOT_FOUND, PROBLEM_INPUT_UNAVAILABLE,   "This worker does not have the STORAGE of the gateway."},
     };
     size_t i = 0;
 
     while (i < ARRAY_LENGTH(refusals) - 1 && refusals[i].err != err)
         i++;
     finish_failed(job, uncalled_charge(job),
-                  &(struct payload_failure){.problem = refusals[i].problem, .words = refusals[i].words});
-}
-
-/* The circuit breaker opened after this job was claimed. */
-static bool must_wait(const struct job_body *job)
-{
-    return !job->trial && governor_is_blocked(job->context->governor, job->model);
+                  &(struct payload_failure){.problem = refusals[i].problem,
+                                            .retryable = problem_retryable(refusals[i].problem),
+                                            .words = refusals[i].words});
 }
 
 struct job *job_start(const struct job_context *context, const struct claimed_job *claimed)
 {
     struct job_body *job = job_create(context, claimed);
+    struct inputs_task task = {.stored = {.root = NULL}};
     int err;
 
     if (!job)
         return NULL;
     if (claimed->attempt == 1 && !claimed->deferrals) /* a deferred task is claimed again with the same attempt */
         worker_metrics_since(context->metrics, METRIC_TASK_QUEUE, claimed->epoch_ms);
-    err = build_request(job, claimed);
+    err = prepare_request(job, claimed, &task);
+    stored_plan_deinit(&task.stored);
+    task_spec_deinit(&task.spec);
     if (err == ERR_NO_MEMORY)
         return job_destroy(&job->job);
     if (err)
         refuse_request(job, err);
     else if (must_wait(job))
         finish_handback(job);
-    else
+    else if (!job->inputs)
         job_begin(job);
     return &job->job;
 }
@@ -300,31 +366,61 @@ struct job *job_hand_back(const struct job_context *context, const struct claime
     return &job->job;
 }
 
+/* -- OPENING: the uploads are read before the call is paid */
+
+static void finish_unopened(struct job_body *job, const struct storage_outcome *outcome)
+{
+    char quoted[256];
+
+    log_warn("job", "cannot read an upload", "task=%s end=%s why=%s", job->id, storage_end_name(outcome->end),
+             log_quote(quoted, sizeof(quoted), outcome->words));
+    finish_uncalled(job, PROBLEM_INPUT_UNAVAILABLE, storage_end_is_passing(outcome->end),
+                    outcome->end == STORAGE_MISSING
+                        ? "An uploaded image is not in the storage any more, so ARK was not called."
+                        : "An uploaded image could not be read, so ARK was not called.");
+}
+
+static int build_from_inputs(struct job_body *job)
+{
+    const struct inputs_task *task = inputs_task_of(job->inputs);
+
+    return ark_request_build(&task->stored.plan, &task->spec, job->context->ark, &job->request);
+}
+
+static void job_on_opened(const struct storage_outcome *outcome, void *arg)
+{
+    struct job_body *job = arg;
+    bool is_ready = outcome->end == STORAGE_DONE && !must_wait(job);
+    int err = is_ready ? build_from_inputs(job) : 0;
+
+    job->inputs = inputs_destroy(job->inputs); /* its images are in the request now */
+    input_share_shrink(&job->share, (int64_t)job->request.len);
+    if (err == ERR_NO_MEMORY)
+        finish_uncalled(job, PROBLEM_INPUT_UNAVAILABLE, true,
+                        "The worker had no memory for the images, so ARK was not called.");
+    else if (err)
+        refuse_request(job, err);
+    else if (is_ready)
+        job_begin(job);
+    else if (outcome->end == STORAGE_DONE)
+        finish_handback(job);
+    else
+        finish_unopened(job, outcome);
+}
+
 /* -- BEGINNING: Redis records the paid call before it is made */
 
 static void job_begin(struct job_body *job)
 {
     struct buf data;
 
+    job_enter(job, JOB_BEGINNING, "the request is ready");
     payload_write_event(&data, job->id, (struct task_progress){.stage = STAGE_CALLING, .attempt = job->attempt});
     if (buf_error(&data))
         report_fail(job->report, buf_error(&data));
     else
         report_begin(job->report, job->call_id, job->request.images, buf_text(&data));
     buf_deinit(&data);
-}
-
-/* No call was made, so another attempt costs nothing. */
-static void finish_uncalled(struct job_body *job, const char *words)
-{
-    enum charge charge = uncalled_charge(job);
-
-    if (job->attempt < job->context->max_attempts)
-        finish_retry(job, &(struct verdict){.action = VERDICT_RETRY, .charge = charge, .problem = PROBLEM_NOT_DURABLE},
-                     words);
-    else
-        finish_failed(job, charge,
-                      &(struct payload_failure){.problem = PROBLEM_NOT_DURABLE, .retryable = true, .words = words});
 }
 
 /* The paid call is on record. Checks again what may have changed while the record was written and confirmed. */
@@ -362,23 +458,28 @@ static void job_on_begun(enum begin_answer answer, int paid_calls, void *arg)
                                                 .words = "The task's budget of paid calls is used up."});
         break;
     case BEGIN_NOT_DURABLE:
-        finish_uncalled(job, "Redis did not confirm the record of the paid call, so ARK was not called.");
+        finish_uncalled(job, PROBLEM_NOT_DURABLE, true,
+                        "Redis did not confirm the record of the paid call, so ARK was not called.");
         break;
     case BEGIN_TOO_LATE:
-        finish_uncalled(job, "The lease may have ended before the call began, so ARK was not called.");
+        finish_uncalled(job, PROBLEM_NOT_DURABLE, true,
+                        "The lease may have ended before the call began, so ARK was not called.");
         break;
     }
 }
 
 /* -- CALLING: slots are reported as ARK delivers them */
 
-static int emit_slot(struct job_body *job, struct task_progress event)
+/* record: what scripts keep about the event's picture; NULL: nothing */
+static int emit_slot(struct job_body *job, struct task_progress event, const struct buf *record)
 {
     struct buf data;
     int err;
 
     event.attempt = job->attempt;
     payload_write_event(&data, job->id, event);
+    if (record)
+        payload_add_record(&data, record);
     err = buf_error(&data);
     if (!err)
         err = report_emit(job->report, data.data);
@@ -387,32 +488,100 @@ static int emit_slot(struct job_body *job, struct task_progress event)
 }
 
 /* An image as a data: URL may have many megabytes. If there is no memory to report it, its slot fails, and the result says so. */
-static void job_report_slot(struct job_body *job, struct task_progress event)
+static void job_report_slot(struct job_body *job, struct task_progress event, const struct buf *record)
 {
-    int err = emit_slot(job, event);
+    int err = emit_slot(job, event, record);
 
     if (!err)
         return;
     log_error("job", "cannot report a slot", "task=%s index=%d error=\"%s\"", job->id, event.index, err_text(err));
-    err = emit_slot(job, (struct task_progress){.stage = STAGE_IMAGE_FAILED,
-                                                .index = event.index,
-                                                .code = problem_code(PROBLEM_INTERNAL),
-                                                .message = "This image came, and could not be kept."});
+    err = emit_slot(job,
+                    (struct task_progress){.stage = STAGE_IMAGE_FAILED,
+                                           .index = event.index,
+                                           .code = problem_code(PROBLEM_INTERNAL),
+                                           .message = "This image came, and could not be kept."},
+                    NULL);
     if (err)
         report_fail(job->report, err);
 }
 
-/* A picture that will be kept has its address from the first event on. */
+/* A picture that is kept has its address from the first event on. */
+static void job_report_picture(struct job_body *job, struct task_progress event, const struct picture_link *link,
+                               const struct buf *record)
+{
+    event.picture = link->id;
+    event.stored_url = link->stored_url;
+    job_report_slot(job, event, record);
+}
+
+/* A copy of it is owed. */
+static void report_owed(struct job_body *job, struct task_progress event, const struct picture_link *link)
+{
+    struct buf record;
+
+    buf_init(&record, RECORD_MAX);
+    picture_write_owed(&record, link, event.index, event.url);
+    if (job->context->pictures.replaces_url)
+        event.url = link->stored_url;
+    job_report_picture(job, event, link, &record);
+    buf_deinit(&record);
+}
+
+static void send_held(struct job_body *job);
+
+/* An image that came as bytes is in the storage, or could not be stored. */
+static void job_on_kept(const struct kept_image *image, void *arg)
+{
+    struct job_body *job = arg;
+    struct task_progress event = {.stage = STAGE_IMAGE, .index = image->index, .url = image->url, .size = image->size};
+    struct buf record;
+
+    if (!image->about) {
+        job_report_slot(job, event, NULL);
+    } else {
+        buf_init(&record, RECORD_MAX);
+        picture_write_stored(&record, image->link, image->index, image->about, storage_identity(job->context->storage));
+        event.url = image->link->stored_url;
+        job_report_picture(job, event, image->link, &record);
+        buf_deinit(&record);
+    }
+    if (job->held && !keeper_is_busy(job->keeper))
+        send_held(job);
+}
+
+static int keep_bytes(struct job_body *job, const struct task_progress *event, const struct picture_link *link)
+{
+    char owner[TASK_CLIENT_MAX + 1];
+
+    if (!job->keeper) {
+        (void)snprintf(owner, sizeof(owner), "%.*s", (int)strcspn(job->id, "."), job->id);
+        job->keeper = keeper_create(&(struct keeper_config){.loop = job->context->loop,
+                                                            .storage = job->context->storage,
+                                                            .metrics = job->context->metrics,
+                                                            .owner = owner,
+                                                            .on_kept = job_on_kept,
+                                                            .arg = job});
+    }
+    return job->keeper ? keeper_add(job->keeper, event->index, event->url, event->size, link) : ERR_NO_MEMORY;
+}
+
+static bool can_store(const struct job_context *context)
+{
+    return context->storage && !storage_check_failed(context->storage_check);
+}
+
 static void job_report_image(struct job_body *job, const struct ark_slot *slot)
 {
-    struct task_progress event = {.stage = STAGE_IMAGE, .index = slot->index, .url = slot->url, .size = slot->size};
+    const struct job_context *context = job->context;
+    const struct task_progress event = {
+        .stage = STAGE_IMAGE, .index = slot->index, .url = slot->url, .size = slot->size};
     struct picture_link link;
+    bool is_kept = context->pictures.is_on && picture_link_make(&link, &context->pictures, clock_wall_ms());
 
-    if (picture_link_make(&link, &job->context->pictures, slot->url, clock_wall_ms())) {
-        event.picture = link.id;
-        event.stored_url = link.stored_url;
-    }
-    job_report_slot(job, event);
+    if (is_kept && picture_can_be_copied(slot->url))
+        report_owed(job, event, &link);
+    else if (!is_kept || !can_store(context) || !keeper_is_data(slot->url) || keep_bytes(job, &event, &link))
+        job_report_slot(job, event, NULL);
 }
 
 static void job_on_slot(const struct ark_slot *slot, void *arg)
@@ -425,11 +594,20 @@ static void job_on_slot(const struct ark_slot *slot, void *arg)
         job_report_image(job, slot);
     } else
         job_report_slot(
-            job, (struct task_progress){
-                     .stage = STAGE_IMAGE_FAILED, .index = slot->index, .code = slot->code, .message = slot->message});
+            job,
+            (struct task_progress){
+                .stage = STAGE_IMAGE_FAILED, .index = slot->index, .code = slot->code, .message = slot->message},
+            NULL);
 }
 
 static void job_on_answer(const struct ark_call_outcome *outcome, void *arg);
+
+static void job_on_sent(void *arg)
+{
+    struct job_body *job = arg;
+
+    input_share_release(&job->share);
+}
 
 static int start_http(struct job_body *job)
 {
@@ -446,7 +624,8 @@ static int start_http(struct job_body *job)
         .total_ms = context->ark_timeout_ms + more_ms,
     };
     int err = ark_call_start(&job->call, &context->endpoint, &request,
-                             &(struct ark_call_events){.on_slot = job_on_slot, .on_done = job_on_answer, .arg = job});
+                             &(struct ark_call_events){
+                                 .on_slot = job_on_slot, .on_sent = job_on_sent, .on_done = job_on_answer, .arg = job});
 
     if (!err)
         job->request.body = NULL; /* owned by the call now */
@@ -467,7 +646,7 @@ static void call_ark(struct job_body *job)
                  job->call_id, job->request.images, job->request.stream, *job->trace ? job->trace : "-");
 }
 
-/* -- the answer: what it cost, what it says about the account, what the task becomes */
+/* -- the answer: its cost, its evidence about the account, the outcome of the task */
 
 /* Corrects the booked images as far as the charge is known. */
 static void book_charge(struct job_body *job, const struct verdict *verdict, const struct ark_result *ark)
@@ -622,28 +801,74 @@ static void write_cost(struct job_body *job, enum charge charge, struct buf *out
     price_write(out, &cost, job->tariff.currency);
 }
 
+/* The end of the attempt, while images are being stored. */
+struct held_end {
+    struct report_end end; /* its texts are in the bufs */
+    struct buf data, cost;
+};
+
+static void held_destroy(struct held_end *held)
+{
+    if (!held)
+        return;
+    buf_deinit(&held->data);
+    buf_deinit(&held->cost);
+    free(held);
+}
+
+static void send_end(struct job_body *job, const struct report_end *end)
+{
+    if (ends_task(end->action))
+        worker_metrics_since(job->context->metrics, METRIC_TASK_SECONDS, job->epoch_ms);
+    report_finish(job->report, end);
+}
+
+static void send_held(struct job_body *job)
+{
+    struct held_end *held = job->held;
+
+    job->held = NULL;
+    send_end(job, &held->end);
+    held_destroy(held);
+}
+
+/* Takes over both bufs. The end follows the events of the images. */
+static void hold_end(struct job_body *job, const struct report_end *end, struct buf *data, struct buf *cost)
+{
+    struct held_end *held = malloc(sizeof(*held));
+
+    if (!held) {
+        report_fail(job->report, ERR_NO_MEMORY);
+        buf_deinit(data);
+        buf_deinit(cost);
+        return;
+    }
+    *held = (struct held_end){*end, *data, *cost};
+    job->held = held;
+}
+
 /* Takes over `data`. Redis would store incomplete data as the task's end, so if there is no memory for all of it, nothing is sent: the
  * lease expires, and REAP decides. */
 static void job_finish(struct job_body *job, enum verdict_action action, enum charge charge, int64_t delay_ms,
                        struct buf *data)
 {
+    struct report_end end = {.action = action, .charge = charge, .delay_ms = delay_ms};
     struct buf cost;
 
     job_enter(job, JOB_REPORTING, verdict_action_name(action));
     buf_init(&cost, PRICE_TEXT_MAX);
     write_cost(job, charge, &cost);
     buf_fail(data, buf_error(&cost));
-    if (buf_error(data)) {
-        report_fail(job->report, buf_error(data));
-    } else {
-        if (ends_task(action))
-            worker_metrics_since(job->context->metrics, METRIC_TASK_SECONDS, job->epoch_ms);
-        report_finish(job->report, &(struct report_end){.action = action,
-                                                        .charge = charge,
-                                                        .delay_ms = delay_ms,
-                                                        .data = buf_text(data),
-                                                        .cost = buf_text(&cost)});
+    end.data = buf_text(data);
+    end.cost = buf_text(&cost);
+    if (!buf_error(data) && keeper_is_busy(job->keeper)) {
+        hold_end(job, &end, data, &cost);
+        return;
     }
+    if (buf_error(data))
+        report_fail(job->report, buf_error(data));
+    else
+        send_end(job, &end);
     buf_deinit(&cost);
     buf_deinit(data);
 }
@@ -665,7 +890,7 @@ static void finish_failed(struct job_body *job, enum charge charge, const struct
 }
 
 /* A task whose trial call failed waits for the longest backoff, so that the next trial is a call for another task. After an unknown outcome the
- * circuit breaker must hear of the other calls of all workers before this task is tried again: that call may be paid as well. */
+ * circuit breaker must receive the results of the other calls of all workers before this task is tried again: that call may be paid as well. */
 static int64_t choose_delay(const struct job_body *job, const struct verdict *verdict, int tries)
 {
     int64_t delay_ms;
@@ -788,7 +1013,11 @@ struct job *job_destroy(struct job *base)
     if (!job->called_ms) /* no call was made: the booked images are free again */
         governor_book(job->context->governor, &job->permit, job->permit.scope->name, 0);
     governor_release(job->context->governor, &job->permit);
+    keeper_destroy(job->keeper);
+    held_destroy(job->held);
     report_destroy(job->report);
+    inputs_destroy(job->inputs);
+    input_share_release(&job->share);
     ark_request_deinit(&job->request);
     free(job->kept);
     free(job);

@@ -5,6 +5,7 @@
  *         |                 +--account or model closed--> CONFIRMING --------+  |
  *         +--no call: cancelled, budget used up, unreadable, too late ----------+   any state --lease lost, report failed--> GONE
  *
+ * A task with uploads is OPENING before BEGINNING: it waits for the storage. What cannot be read ends the attempt without a call.
  * BEGINNING waits for Redis to record the paid call.
  * CALLING waits for ARK. Each slot of the group is reported as soon as it ends.
  * CONFIRMING waits for Redis to say whether this task, among the tasks of all workers, was the first to find the account or model closed. The
@@ -34,12 +35,16 @@ struct catalogue;
 struct claimed_job;
 struct durability;
 struct governor;
+struct input_budget;
 struct job;
 struct loop;
 struct metrics;
 struct permit;
+struct plan_cache;
 struct redis;
 struct request_defaults;
+struct storage;
+struct storage_check;
 
 /* Shared by all jobs of a worker. */
 struct job_context {
@@ -55,7 +60,11 @@ struct job_context {
     int max_attempts;
     struct backoff backoff; /* between attempts */
     struct picture_rules pictures;
+    struct storage *storage; /* for uploads, and for images that come as bytes; NULL: this worker has none */
+    const struct storage_check *storage_check;
+    struct input_budget *inputs; /* memory for uploads */
 
+    struct plan_cache *plans;
     const struct catalogue *catalogue; /* replaced on a reload, between two calls of this module */
     const struct request_defaults *defaults;
     struct ark_way ark;

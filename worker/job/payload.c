@@ -20,6 +20,12 @@ void payload_write_event(struct buf *out, const char *full_id, struct task_progr
     task_progress_write(out, &event);
 }
 
+void payload_add_record(struct buf *out, const struct buf *record)
+{
+    buf_addf(out, "\n%s", buf_text(record));
+    buf_fail(out, buf_error(record));
+}
+
 void payload_write_done(struct buf *out, const struct ark_result *ark)
 {
     buf_init(out, DONE_MAX);

@@ -18,6 +18,9 @@ struct ark_result;
 /* The `data` of a process event. full_id: "<client>.<task id>". Sets event.task_id. */
 void payload_write_event(struct buf *out, const char *full_id, struct task_progress event);
 
+/* Appends what scripts keep about the event's picture, on a line of its own, which does not get into the log. */
+void payload_add_record(struct buf *out, const struct buf *record);
+
 /* What FINISH adds to a `done` event: the members, without braces. Empty if ARK sent no usage. */
 void payload_write_done(struct buf *out, const struct ark_result *ark);
 

@@ -88,6 +88,8 @@ static const struct metric rows[METRIC_WORKER_COUNT] = {
         .help = "Bytes of the pictures that this worker has stored."},
     [METRIC_PICTURES_DELETED] = {.name = "arkrelay_pictures_deleted", .type = METRIC_COUNTER,
         .help = "Pictures that this worker has deleted from the storage, erased and expired ones."},
+    [METRIC_PICTURES_GIVEN_UP] = {.name = "arkrelay_pictures_given_up", .type = METRIC_COUNTER,
+        .help = "Pictures that this worker has given up: they were never stored, and their addresses answer 404."},
     [METRIC_COPIES_WAITING] = {.name = "arkrelay_copies_waiting", .type = METRIC_GAUGE,
         .help = "Pictures of all workers that wait to be copied into the storage, without those in progress."},
     [METRIC_WEBHOOKS] = {.name = "arkrelay_webhooks", .type = METRIC_COUNTER, .labels = {{"outcome", webhook_code_names, WEBHOOK_CODE_COUNT}},

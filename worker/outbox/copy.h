@@ -2,8 +2,8 @@
  *
  *     FETCHING --all bytes have come--> CHECKING --an image--> PUTTING --stored--> end
  *
- * The bytes are checked while they are written to a temporary file; at most 256 KiB are in memory. The end says whose fault a failure is,
- * because that decides what waits: the picture, its host, or this worker.
+ * The bytes are checked while they are written to a temporary file; at most 256 KiB are in memory. The end says whether the picture, its
+ * host or this worker is the cause of a failure, because that one is delayed.
  *
  * Ownership: the caller owns the copy, and destroys it from inside on_end or later. It borrows everything in its setup but the texts.
  * Callbacks: on_end once, never from inside copy_start, and not after copy_destroy.

@@ -10,6 +10,7 @@
 #include "common/base/log.h"
 #include "common/redis/script.h"
 #include "common/storage/storage.h"
+#include "common/task/storage_check.h"
 #include "worker/outbox/copy.h"
 
 enum {
@@ -17,7 +18,7 @@ enum {
     TROUBLE_MIN_MS = 1000,
     TROUBLE_MAX_MS = 60 * 1000,
     DELETIONS_MAX = 16,
-    LANE_MAX = 8,
+    LANE_MAX = 100, /* ARK has one host for all its pictures */
     SIZE_MAX_BYTES = 64 << 20,
     FIRST_BYTE_MS = 30 * 1000,
     LINK_MAX = 4096,
@@ -28,6 +29,8 @@ struct pictures {
     struct outbox_kind copies, deletions;
     enum storage_end trouble;
     int64_t trouble_wait_ms, trouble_until_ms;
+    enum copy_end last; /* of the last copy that the storage did not spoil */
+    int64_t given_up;
 };
 
 struct picture {
@@ -124,6 +127,8 @@ static int copies_room(int busy, void *owner)
 {
     const struct pictures *pictures = owner;
 
+    if (storage_check_failed(pictures->config.check))
+        return 0;
     if (pictures->trouble == STORAGE_DONE)
         return pictures->config.concurrency - busy;
     return busy || clock_monotonic_ms() < pictures->trouble_until_ms ? 0 : 1;
@@ -147,10 +152,19 @@ static void copy_stored(struct picture *picture, const struct storage_about *abo
                                                          storage_identity(pictures->config.storage), NULL});
 }
 
-static void copy_give_up(struct picture *picture, enum copy_end end, const char *words)
+static void count_given_up(struct picture *picture, enum copy_end end, const char *words)
 {
+    struct pictures *pictures = pictures_of(picture);
+
+    pictures->given_up++;
+    metrics_add(pictures->config.metrics, SAMPLE(METRIC_PICTURES_GIVEN_UP), 1);
     log_error("outbox", "picture given up", "picture=%.*s code=%s tries=%" PRId64 " words=\"%s\"", OUTBOX_LOG_ID,
               picture->entry.id, copy_end_name(end), picture->entry.tries + 1, words);
+}
+
+static void copy_give_up(struct picture *picture, enum copy_end end, const char *words)
+{
+    count_given_up(picture, end, words);
     picture->copy = copy_destroy(picture->copy);
     outbox_settle(&picture->entry, (const char *const[]){"failed", copy_end_name(end), NULL});
 }
@@ -198,6 +212,8 @@ static void picture_on_copied(struct copy *copy, const struct copy_outcome *outc
 
     (void)copy;
     metrics_add(pictures_of(picture)->config.metrics, SAMPLE(METRIC_COPIES, outcome->end), 1);
+    if (outcome->end != COPY_STORAGE)
+        pictures_of(picture)->last = outcome->end;
     if (outcome->end == COPY_STORED)
         copy_stored(picture, outcome->about);
     else
@@ -253,6 +269,8 @@ static bool copies_on_settled(struct outbox_entry *entry, const char *answer)
 {
     struct picture *picture = picture_of(entry);
 
+    if (!strcmp(answer, "EXPIRED"))
+        count_given_up(picture, COPY_GONE, "it could not be copied before ARK's link expired");
     if (strcmp(answer, "ERASED") != 0 || !picture->is_stored)
         return false;
     log_info("outbox", "picture was erased while it was copied", "picture=%.*s", OUTBOX_LOG_ID, entry->id);
@@ -267,8 +285,9 @@ static bool copies_on_settled(struct outbox_entry *entry, const char *answer)
 
 static int deletions_room(int busy, void *owner)
 {
-    (void)owner;
-    return DELETIONS_MAX - busy;
+    const struct pictures *pictures = owner;
+
+    return storage_check_failed(pictures->config.check) ? 0 : DELETIONS_MAX - busy;
 }
 
 static void picture_on_deleted(const struct storage_outcome *outcome, void *arg)
@@ -347,6 +366,16 @@ const struct outbox_kind *pictures_copies(const struct pictures *pictures)
 const struct outbox_kind *pictures_deletions(const struct pictures *pictures)
 {
     return &pictures->deletions;
+}
+
+const char *pictures_copy_trouble(const struct pictures *pictures)
+{
+    return pictures->last == COPY_STORED ? "" : copy_end_name(pictures->last);
+}
+
+int64_t pictures_given_up(const struct pictures *pictures)
+{
+    return pictures->given_up;
 }
 
 enum storage_end pictures_trouble(const struct pictures *pictures)

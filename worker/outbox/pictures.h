@@ -22,6 +22,7 @@ struct loop;
 struct metrics;
 struct pictures;
 struct storage;
+struct storage_check;
 struct web;
 
 struct pictures_config {
@@ -29,7 +30,8 @@ struct pictures_config {
     struct web *web; /* for downloads */
     struct storage *storage;
     const struct link_rules *rules;
-    struct metrics *metrics; /* may be NULL */
+    struct metrics *metrics;           /* may be NULL */
+    const struct storage_check *check; /* while it fails nothing is done */
     int concurrency;
     int64_t copy_ms;       /* a download may take */
     int64_t link_retry_ms; /* until the next try where a link or its image is at fault */
@@ -44,5 +46,8 @@ const struct outbox_kind *pictures_deletions(const struct pictures *pictures);
 
 /* For presence: what is wrong with the storage at present; STORAGE_DONE: nothing is known to be. */
 enum storage_end pictures_trouble(const struct pictures *pictures);
+const char *pictures_copy_trouble(
+    const struct pictures *pictures); /* why the last copy failed; "": it did not, or because of the storage */
+int64_t pictures_given_up(const struct pictures *pictures);
 
 #endif

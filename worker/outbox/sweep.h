@@ -1,6 +1,6 @@
 /* sweep - deletes the pictures of days that have passed, about once an hour
  *
- * Every worker with the role outbox sweeps. That another one has deleted a picture already is no error.
+ * Every worker with the role outbox sweeps. A picture that another worker has deleted already is not an error.
  *
  * Ownership: borrows everything in its config.   Threads: loop thread only.
  */

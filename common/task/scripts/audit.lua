@@ -5,7 +5,7 @@
 -- ARGV process interval_ms most
 -- -> state repaired        state: 1 the pass is complete, 0 call again for the next page, -1 not this process's turn
 -- flags: allow-oom
--- needs: base tally names log append queue release images slots load ending overdue expiry
+-- needs: base tally names log append queue release images slots load urls ending overdue expiry
 local process, interval, most = unpack(ARGV)
 local meta, index, queue = prefix .. 'meta', prefix .. 'index', prefix .. 'queue'
 local sets = { queued = prefix .. 'pending', delayed = prefix .. 'delayed', running = prefix .. 'leased' }
@@ -42,7 +42,7 @@ local function remove_from_queue(id, state)
     tally('lost')
   end
   local t = load_task(id)
-  settle_images(id, t.reserved, t.n and #slots(id, t).image or 0)
+  return_unused_images(id, t.reserved, t.n and #slots(id, t).image or 0)
   redis.call('DEL', key('task', id), key('events', id))
 end
 

@@ -25,7 +25,7 @@ if h[3] - h[4] >= 0 then
   return { 'BUDGET' }
 end
 local at, paid_calls, number = now(), h[3] + 1, h[5]
-local is_told, is_first = not deferrals or tells_deferral(deferrals), number == '1'
+local is_told, is_first = not deferrals or is_logged_deferral(deferrals), number == '1'
 if is_told then
   number = text_of(number + 1)
 end

@@ -2,7 +2,7 @@
 -- ARGV id mode        mode: any | waiting (do not cancel a running task)
 -- -> CANCELLED | ASKED | RUNNING | FINAL state | NONE
 -- flags: allow-oom
--- needs: base tally names log append queue release images slots load ending
+-- needs: base tally names log append queue release images slots load urls ending
 local id, mode = unpack(ARGV)
 local task = key('task', id)
 local state = redis.call('HGET', task, 'state')

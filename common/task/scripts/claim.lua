@@ -1,17 +1,17 @@
--- CLAIM (worker): up to `most` jobs with a lease, due retries first back in their place.
+-- CLAIM (worker): up to `most` jobs with a lease, after due retries were returned to their places.
 -- ARGV worker lease_ms most nonce max_attempts default_model, then per restricted model: name calls
---   calls: how many of its tasks may be taken, as a number; with " failing" behind it: the last call failed; or trial: one, to find out whether the
---   model works again. Of the last two, tasks without a paid call come first: the next call may fail too, and be paid.
+--   calls: how many of its tasks may be taken, as a number; with " failing" appended: the last call failed; or trial: one task, to test whether the
+--   model works again. In the last two cases tasks without a paid call are preferred, because the next call may fail and still be charged.
 -- -> next_ms, then per job an array: id fence attempt request paid_calls max_paid_calls epoch trace deferrals plan
---    then, as texts, the restricted models of which tasks had to wait
---    next_ms: until there is reason to claim again (the next delayed task is due), -1 when none is known
+--    then, as texts, the restricted models whose tasks had to wait
+--    next_ms: until the next delayed task is due, -1 if there is none
 -- flags: allow-oom
 -- needs: base tally log queue overdue
 local worker, lease, most, nonce, max_attempts, default_model = unpack(ARGV, 1, 6)
 local pending, delayed = prefix .. 'pending', prefix .. 'delayed'
 local at = now()
 local claimed_at, lease_end = text_of(at), text_of(at + lease)
-local BATCH = 64 -- due retries, and tasks that wait in vain, looked at in one call
+local BATCH = 64 -- due retries and expired tasks handled in one call
 
 local paused, vtime, waiting, scan_from, scanned_at = unpack(redis.call('HMGET', prefix .. 'queue', 'paused', 'vtime', 'waiting', 'scan_from',
   'scanned_at'))
@@ -56,12 +56,12 @@ end
 local jobs, vain, expired = {}, 0, 0
 
 local function expire_overdue(id)
-  -- here: names append release images slots load ending expiry
+  -- here: names append release images slots load urls ending expiry
   expire(id)
   expired = expired + 1
 end
 
--- A task that comes first in the queue: a job, or one that waited in vain.
+-- Takes the first task of the queue: it becomes a job, or it has expired.
 local function take(id)
   local task = key('task', id)
   local h = redis.call('HMGET', task, 'state', 'attempt', 'paid_calls', 'max_paid_calls', 'epoch', 'trace',
@@ -77,7 +77,7 @@ local function take(id)
   end
 end
 
-local reached, is_empty -- the score that the queue has come to; whether nothing is pending any more
+local reached, is_empty -- the score of the last task taken; true if nothing is pending any more
 
 local function take_first()
   while #jobs < most and vain < BATCH do
@@ -94,8 +94,8 @@ local function take_first()
   end
 end
 
--- Tasks of a model that may not begin keep their places; those of other models behind them are taken. Every CLAIM looks at the front of the
--- queue. Where that is blocked, one CLAIM in a while looks at a piece of the rest, and the next one at the piece after that.
+-- Tasks of a blocked model keep their places, and later tasks of other models are taken. Every CLAIM scans the front of the
+-- queue. If the front is blocked, an occasional CLAIM scans one part of the rest, and a later one the next part.
 local blocked = {}
 local function take_allowed()
   -- here: model
@@ -115,7 +115,7 @@ local function take_allowed()
     return model ~= '' and model or default_model
   end
 
-  -- The trial call may fail and be paid, and a task may be the cause of its own failures: the best one has no paid call yet, and was deferred least.
+  -- The trial call may fail and still be charged, and a task may cause its own failures. Prefers a task without a paid call, then the fewest deferrals.
   local function stand_for_trial(candidate, id, score)
     local h = redis.call('HMGET', key('task', id), 'paid_calls', 'deferrals')
     local cost = (h[1] ~= '0' and 1000000 or 0) + tonumber(h[2] or 0)
@@ -124,7 +124,7 @@ local function take_allowed()
     end
   end
 
-  -- After a failure one task with a paid call is taken, and only where no other task of the model waits.
+  -- After a failure, takes one task with a paid call, and only if no other task of the model waits.
   local spared = false
   local function may_begin(id, score, spare)
     local model = model_or_default(id)
@@ -147,7 +147,7 @@ local function take_allowed()
     return left > 0
   end
 
-  -- Takes what may begin of the places from `from` on, until `many` of them are blocked. -> the next place, nil behind the queue's end
+  -- Takes the tasks that may begin, from place `from` on, until `many` places are blocked. -> the next place, nil at the end of the queue
   local function look_at(from, many, spare)
     local to = from + many
     while from < to and #jobs < most and vain < BATCH do
@@ -207,7 +207,7 @@ if reached then
     text_of(math.max(0, (waiting or 0) - #jobs - expired)))
 end
 
--- With nothing to come, tokens would only wake workers in vain.
+-- With an empty queue, tokens would wake workers for nothing.
 if #jobs == 0 and not is_empty then
   is_empty = redis.call('EXISTS', pending) == 0
 end

@@ -1,5 +1,6 @@
 -- EMIT (worker): appends one event of a running task to its log. The final event is built from its `image` and `image_failed` events.
 -- ARGV id fence wseq data
+--   data: the event's, and on a second line what is kept about its picture (see copies.lua), which does not get into the log
 -- -> OK n | CANCEL n | SAME | LOST
 -- flags: allow-oom
 -- needs: base log append
@@ -13,6 +14,11 @@ end
 if wseq - h[2] <= 0 then
   return { 'SAME' }
 end
+local record
+local line = data:find('\n', 1, true)
+if line then
+  data, record = data:sub(1, line - 1), data:sub(line + 1)
+end
 local cancel, owes = false, h[3]
 if owes == '' then
   cancel, owes = unpack(redis.call('HMGET', task, 'cancel', 'owes'))
@@ -21,4 +27,8 @@ local n = h[4] + 1
 local number = text_of(n)
 redis.call('HSET', task, 'wseq', wseq, 'n', number)
 log(id, n, element(number, 'process', data), nil, nil, owes and { owes = owes })
+if record then
+  -- here: names owing copies
+  keep_picture(id, number, record, now())
+end
 return { cancel and 'CANCEL' or 'OK', n }

@@ -2,7 +2,7 @@
 -- ARGV id
 -- -> ERASED | LIVE state | NONE
 -- flags: allow-oom
--- needs: base tally
+-- needs: base tally log names mine
 local id = ARGV[1]
 local h = redis.call('HMGET', key('task', id), 'state', 'ended_at', 'owes', 'epoch', 'n', 'earlier_events')
 
@@ -12,17 +12,17 @@ elseif not h[2] then
   return { 'LIVE', h[1] }
 end
 
-local function erase_pictures(final)
+local function erase_pictures(element)
   -- here: owing erasure
-  for picture in final:gmatch('"id":"(%x+)","stored_url":"') do
+  for picture in element:gmatch('"id":"(%x+)","stored_url":"') do
     erase_picture(picture)
   end
 end
 
--- Every picture of a task is named by its final event: a task with a picture ends as done.
-local final = h[1] == 'done' and redis.call('LINDEX', key('events', id), '-1')
-if final and final:find('"stored_url":"', 1, true) then
-  erase_pictures(final)
+for _, element in ipairs(redis.call('LRANGE', key('events', id), FIRST_EVENT, '-1')) do -- the final event may leave them out
+  if element:find('"stored_url":"', 1, true) then
+    erase_pictures(element)
+  end
 end
 
 -- Those of the task's lives: "<epoch>-<n> ...". A delivery that is under way ends by itself, and is not repeated.
@@ -42,11 +42,14 @@ local function erase_webhooks(lives)
   end
   redis.call('DEL', key('deliveries', id))
 end
-if h[3] then
+if h[3] and h[3]:find('w', 1, true) then
   erase_webhooks(h[4] .. '-' .. h[5] .. ' ' .. (h[6] or ''))
 end
 redis.call('DEL', key('task', id), key('events', id))
 redis.call('ZREM', prefix .. 'dead', id)
 redis.call('ZREM', prefix .. 'index', id)
+if h[3] and h[3]:find(LISTED, 1, true) then
+  redis.call('ZREM', prefix .. MINE .. client(id), task_id(id))
+end
 tally('erased')
 return { 'ERASED' }

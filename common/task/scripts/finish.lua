@@ -1,5 +1,5 @@
 -- FINISH (worker): the attempt is over; closes its paid call, then ends, delays or hands back the task.
--- ARGV id fence outcome charge delay_ms data cost, then per event that EMIT has not told yet: wseq data
+-- ARGV id fence outcome charge delay_ms data cost, then per event that EMIT has not stored: wseq data (as for EMIT)
 --   outcome: done (data: JSON fragment) | failed (data: JSON of code, error, retryable, more) | cancelled
 --            | retry (data: the event's) | defer (likewise; the task was not the cause, so the attempt does not count)
 --            | handback (data: the event's); a task to be cancelled does not go back, and one with images is done
@@ -7,7 +7,7 @@
 --   cost:    of the call, JSON as in the events; '' or absent: a call that may have been charged counts in full
 -- -> OK n | SAME | LOST
 -- flags: allow-oom
--- needs: base tally names log append release images slots ending
+-- needs: base tally names log append release images slots urls ending
 local id, fence, outcome, charge, delay, data, cost = unpack(ARGV, 1, 7)
 local task = key('task', id)
 local h = redis.call('HMGET', task, 'fence', 'wseq', 'n', 'paid_calls', 'epoch', 'ttl', 'claimed_at', 'called_at', 'call', 'rare')
@@ -21,12 +21,19 @@ if h[10] == '' then
 end
 t.has_no_slots = t.call and h[2] == '0' -- no EMIT since BEGIN
 local failure = outcome == 'failed' and cjson.decode(data) -- before the first write: it may fail
-local told, events, wseq, n = {}, {}, h[2] + 0, t.n + 0
+local told, events, records, wseq, n = {}, {}, nil, h[2] + 0, t.n + 0
 for i = 8, #ARGV, 2 do
   local number = ARGV[i] + 0
   if number > wseq then
     wseq, n = number, n + 1
-    events[#events + 1], told[#told + 1] = element(n, 'process', ARGV[i + 1]), ARGV[i + 1]
+    local told_data = ARGV[i + 1]
+    local line = told_data:find('\n', 1, true)
+    if line then
+      records = records or {}
+      records[#records + 1], records[#records + 2] = n, told_data:sub(line + 1)
+      told_data = told_data:sub(1, line - 1)
+    end
+    events[#events + 1], told[#told + 1] = element(n, 'process', told_data), told_data
   end
 end
 local slots = slots(id, t, told, outcome ~= 'done' and redis.call('HGET', task, 'images'), 'The call ended before this image came.')
@@ -36,7 +43,7 @@ local goes_back = outcome == 'retry' or outcome == 'defer' or outcome == 'handba
 if goes_back and t.cancel then
   outcome, goes_back = 'cancelled', false
 end
-if #slots.image > 0 then -- images that came were paid for, and are the result, whatever else is said
+if #slots.image > 0 then -- delivered images are charged, so they are the result for any outcome
   if outcome ~= 'done' then
     outcome, goes_back, data = 'done', false, ''
   end
@@ -55,7 +62,7 @@ local function go_back()
   if outcome == 'defer' then
     local deferrals = (redis.call('HGET', task, 'deferrals') or 0) + 1
     redis.call('HSET', task, 'deferrals', deferrals, 'rare', '', 'deferred_for', data:match('"code":"([%l_]+)"') or '')
-    is_told = tells_deferral(deferrals)
+    is_told = is_logged_deferral(deferrals)
   end
   if is_told then
     n = n + 1
@@ -87,4 +94,11 @@ elseif outcome == 'failed' then
   failure.error = json(failure.error)
 end
 local extra = outcome == 'done' and data or outcome == 'cancelled' and cancelled() or failure
-return { 'OK', conclude(id, t, outcome, extra, slots, events, fence) }
+local last = conclude(id, t, outcome, extra, slots, events, fence)
+if records then -- a task with an image does not go back
+  -- here: owing copies
+  for i = 1, #records, 2 do
+    keep_picture(id, records[i], records[i + 1], t.ended_at)
+  end
+end
+return { 'OK', last }

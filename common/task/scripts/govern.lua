@@ -1,15 +1,15 @@
 -- GOVERN (worker): the ARK account's limits and its circuit breaker, for all workers. KEYS[1] is the account's prefix "arkrelay:{account}:".
--- A worker reports what its calls came to and asks for permits; a permit is the right to have one more call in flight.
--- ARGV worker ttl_ms want images model calls_max images_per_minute whole settled, then `settled` times: second model images
+-- A worker reports the results of its calls and requests permits. A permit is the right to have one more call in flight.
+-- ARGV worker ttl_ms want images model calls_max images_per_minute whole corrections, then `corrections` times: second model images
 --      then per model with news, and for the account, whose name is "":
 --      name held ok ok_ms refused pause_ms run age_ms closing code why until_ms probe wanted
---   want: permits more; images, model: what each is booked as until its task is known
+--   want: further permits; images, model: booked for each permit until its task is known
 --   calls_max, images_per_minute: 0 for none
---   whole: 1 if every model is named of which the worker holds permits; 2 if, besides, an answer may have been lost
---   second model images: images above (or below) what was booked for a call that began in that second
---   held: calls of the model in flight now, permits without a task included; see shared/limiter.lua and shared/breaker.lua for the rest
+--   whole: 1 if the report lists every model with permits of this worker; 2 if, in addition, an answer may have been lost
+--   second model images: difference to the images booked for a call that began in that second
+--   held: calls of the model in flight now, including permits without a task; see shared/limiter.lua and shared/breaker.lua for the rest
 --   wanted: 1 if tasks of the model wait
--- -> granted wait_ms limit second, then per model that is not free of restrictions, and for the account:
+-- -> granted wait_ms limit second, then per restricted model, and for the account:
 --    name state code calls wait_ms probe opened
 --    wait_ms: when to ask again after no permit; limit: calls in flight for all, 0 for none; second: of the bookings
 --    state: failing (the last call failed) | limited | open | probing | half_open; calls: of this model may begin
@@ -26,8 +26,8 @@ local at = now()
 local second = math.floor(at / 1000)
 want, images, calls_max, per_minute = tonumber(want), tonumber(images), tonumber(calls_max), tonumber(per_minute)
 
--- The books: the account's fields, and those of models as `<model> <field>`. Nearly always there are only the account's plain ones, and no report
--- of a fault: then nothing is restricted, and the functions of limiter and breaker are not even created.
+-- The books: the account's fields, and those of models as `<model> <field>`. Usually there are only the account's plain fields and no report
+-- of a fault. Then nothing is restricted, and the functions of limiter and breaker are not created.
 local PLAIN = { calls = true, tokens = true, limit = true, default_model = true, used = true, now_used = true, swept = true, paced_until = true }
 local books, written = { [''] = {} }, {}
 local known, is_restricted = 0, false
@@ -37,7 +37,7 @@ for i = 1, #flat, 2 do
   if not PLAIN[name] then
     is_restricted = true
     of, field = name:match('^(.*) ([%l_]+)$')
-    of, field = of or '', field or name -- a field that was written by hand, or the account's
+    of, field = of or '', field or name -- the account's, or a field written by hand
   end
   if not books[of] then
     books[of], known = {}, known + 1
@@ -48,8 +48,8 @@ end
 local account = books['']
 
 -- The reports, one row per model with news and for the account.
-local settled = tonumber(ARGV[BOOKING])
-local FIRST_ROW = BOOKING + 1 + 3 * settled
+local corrections = tonumber(ARGV[BOOKING])
+local FIRST_ROW = BOOKING + 1 + 3 * corrections
 for i = FIRST_ROW, #ARGV, ROW do
   if ARGV[i + 4] ~= '0' or ARGV[i + 5] ~= '0' or ARGV[i + 6] ~= '0' or ARGV[i + 12] ~= '' then -- refused, pause_ms, run, probe
     is_restricted = true
@@ -59,7 +59,7 @@ end
 local in_flight, of_model, mine, answer = 0, {}, {}, {}
 local granted, wait, limit = want, 0, calls_max
 
--- What limiter and breaker do: a table of functions, called in this order.
+-- The functions of limiter and breaker, in a table. They are called in this order.
 local function restrictions()
   -- here: limiter breaker
   local opened, rooms, fields = {}, {}, nil
@@ -71,7 +71,7 @@ local function restrictions()
     end
   end
 
-  -- The clock was put back.
+  -- The clock was set back.
   local function restart()
     for _, book in pairs(books) do
       limiter_forget(book)
@@ -79,7 +79,7 @@ local function restrictions()
     end
   end
 
-  -- A probe or trial of a lost worker, or granted in an answer that was lost, is free again.
+  -- Frees a probe or trial of a lost worker, or one whose answer was lost.
   local function free(lost)
     for _, book in pairs(books) do
       if book.tried_by and (lost[book.tried_by] or whole == '2' and book.tried_by == worker) then
@@ -88,7 +88,7 @@ local function restrictions()
     end
   end
 
-  -- What the worker's calls came to.
+  -- The results of the worker's calls.
   local function note(name, row)
     local _, ok, ok_ms, refused, pause_ms, run, age, closing, code, why, until_ms, probe, wanted = unpack(row)
     local book = books[name]
@@ -125,7 +125,7 @@ local function restrictions()
     end
   end
 
-  -- What may begin: in all, and of each restricted model. Time passes for models without a report too.
+  -- Calls that may begin, in total and of each restricted model. Models without a report are updated too, because time has passed.
   local function look(reported)
     for name, book in pairs(books) do
       if book.limit and name ~= '' and not reported[name] then
@@ -174,7 +174,7 @@ local function restrictions()
     end
   end
 
-  -- What is not worth remembering is forgotten.
+  -- Removes fields without information.
   local function forget()
     for name, book in pairs(books) do
       if name ~= '' and limiter_is_quiet(book, at) and (book.paused_until or 0) <= at then
@@ -190,7 +190,7 @@ local function restrictions()
 end
 local restriction = is_restricted and restrictions()
 
--- The clock was put back, or another Redis with an earlier clock took over: no wait may last until the old time comes again.
+-- The clock was set back, or another Redis with an earlier clock took over. No delay may last until the old time is reached again.
 if account.swept and second < account.swept - 5 then
   if restriction then
     restriction.restart()
@@ -201,7 +201,7 @@ if account.swept and second < account.swept - 5 then
   end
 end
 
--- Permits: what lost workers held is free again.
+-- Permits: frees those of lost workers.
 local lost = {}
 for _, name in ipairs(redis.call('ZRANGEBYSCORE', seen, '-inf', at)) do
   lost[name] = name ~= worker
@@ -224,12 +224,12 @@ if restriction then
   restriction.free(lost)
 end
 
--- Images: the minute, and what calls brought more or less than booked.
-local counted = math.floor((at - MINUTE_LATE_MS) / 1000) -- the second whose minute is looked at
+-- Images: the last minute, and the corrections of bookings.
+local counted = math.floor((at - MINUTE_LATE_MS) / 1000) -- the second at the end of the minute that is counted
 if account.swept ~= counted then
   account.used, account.now_used, account.swept = minute_sweep(minute, counted), 0, counted
 end
-for i = BOOKING + 1, BOOKING + 3 * settled, 3 do
+for i = BOOKING + 1, BOOKING + 3 * corrections, 3 do
   local booked_at, count = tonumber(ARGV[i]), tonumber(ARGV[i + 2])
   minute_add(minute, booked_at, ARGV[i + 1], count)
   if booked_at >= counted - MINUTE_S then
@@ -252,7 +252,7 @@ for i = FIRST_ROW, #ARGV, ROW do
     in_flight, of_model[name], mine[name] = in_flight + more, (of_model[name] or 0) + more, held
   end
 end
-if whole ~= '' then -- what it held in a former life, or was granted in an answer that was lost
+if whole ~= '' then -- held before a restart, or granted in an answer that was lost
   for of, held in pairs(mine) do
     if not reported[of] then
       in_flight, of_model[of], mine[of] = in_flight - held, of_model[of] - held, 0
@@ -270,7 +270,7 @@ end
 if per_minute > 0 and granted > 0 then
   local room = minute_room(per_minute, account.used, account.now_used, at < (account.paced_until or 0), images)
   if account.used <= 0 and images > per_minute then
-    room = images -- an idle account takes one call that may bring more than a minute's images
+    room = images -- an idle account accepts one call with more images than a minute allows
   end
   if granted * images > room then
     granted = math.max(0, math.floor(room / images))

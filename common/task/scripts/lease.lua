@@ -2,7 +2,7 @@
 -- ARGV queue most lane_most lease_ms nonce
 --   queue: see outbox.lua; lane_most: entries of one lane that may have a lease at once; 1 while its host fails
 -- -> next_ms waiting, then per entry an array: entry fence tries, and the queue's fields
---    next_ms: until there is reason to ask again, -1 when none is known; waiting: entries without a lease
+--    next_ms: until the next entry is due, -1 if there is none; waiting: entries without a lease
 -- flags: allow-oom
 -- needs: base owing outbox
 local queue, most, lane_most, lease, nonce = unpack(ARGV)
@@ -12,7 +12,7 @@ local BATCH, LANES, LANE_LIFE_MS = 64, 64, 86400000
 local kind = QUEUES[queue]
 most, lane_most = most + 0, lane_most + 0
 
--- Leases of workers that were lost. The entries are due again; that they were tried counts.
+-- Expired leases of lost workers: the entries are due again, with one more try.
 for _, entry in ipairs(redis.call('ZRANGE', leased, '-inf', at, 'BYSCORE', 'LIMIT', 0, BATCH)) do
   local lane = redis.call('HGET', key(kind.hash, entry), kind.lane)
   if lane then
@@ -27,7 +27,7 @@ local nothing_runs = redis.call('EXISTS', leased) == 0
 
 local entries = {}
 
--- An entry that is not to be done any more, or whose hash has expired, is dropped.
+-- Drops an entry whose work is no longer needed, or whose hash has expired.
 local function give(entry, lane)
   local hash = key(kind.hash, entry)
   redis.call('ZREM', prefix .. 'owed:' .. queue .. ':' .. lane, entry)

@@ -4,7 +4,7 @@
 -- -> RESENT count left | NONE
 --    left: failed deliveries that remain; NONE: the task has no webhook, or has expired and none of its deliveries has failed
 -- flags: allow-oom
--- needs: base names log owing webhooks deliveries
+-- needs: base names log slots urls whole owing webhooks deliveries
 local id, most = ARGV[1], (ARGV[2] or 0) + 0
 local failed, at = prefix .. 'failed:webhooks', now()
 
@@ -43,11 +43,11 @@ end
 
 local function owe_again()
   local epoch, owes = unpack(redis.call('HMGET', key('task', id), 'epoch', 'owes'))
-  if not owes then
+  if not (owes and owes:find('w', 1, true)) then
     return nil
   end
   local fresh = {}
-  for _, text in ipairs(redis.call('LRANGE', key('events', id), FIRST_EVENT, '-1')) do
+  for _, text in ipairs(elements_of(id, FIRST_EVENT)) do
     local n = text:match('^%d+')
     local entry = n and webhook_entry(id, epoch, n)
     if entry and not redis.call('ZSCORE', prefix .. 'leased:webhooks', entry) then
@@ -56,7 +56,7 @@ local function owe_again()
       fresh[#fresh + 1] = text
     end
   end
-  return owe_webhooks(id, fresh, at, { epoch = epoch })
+  return owe_webhooks(id, table.concat(fresh, '\n'), { epoch = epoch })
 end
 
 local count = id == '' and renew_failed() or owe_again() or renew_of_task()

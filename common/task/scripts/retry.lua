@@ -3,7 +3,7 @@
 -- The client's limits do not refuse a RETRY, but the task and its images count against them.
 -- ARGV id queue_ttl_ms
 -- -> NEW epoch | LIVE state | DONE | NONE
--- needs: base tally names log queue release images life
+-- needs: base tally names mine log queue release images day life
 local id, queue_ttl = unpack(ARGV)
 local task = key('task', id)
 
@@ -31,11 +31,11 @@ redis.call('LTRIM', key('events', id), '0', '1') -- the request and the plan
 for _ = redis.call('LLEN', key('events', id)) + 1, FIRST_EVENT do -- deleted by hand
   redis.call('LPUSH', key('events', id), '')
 end
-if h[13] then -- for ERASE: what the webhook of this life has not been told is still owed
+if h[13] and h[13]:find('w', 1, true) then -- for ERASE: what the webhook of this life has not been told is still owed
   redis.call('HSET', task, 'earlier_events', (h[3] .. '-' .. h[14] .. ' ' .. (h[15] or '')):match('^%S+ ?%S* ?%S*'))
 end
 begin_life(id, { client = name, epoch = epoch, hash = h[4], max_paid_calls = h[5], ttl = h[6], queue_ttl = queue_ttl, vtime = vtime, waiting = waiting,
-  live = live, last = last, more = { model = h[12] or nil, trace = h[7] or nil,
-  earlier = paid > 0 and paid .. ' ' .. unknown or nil }, is_rare = paid > 0, reserved = h[8] and h[8]:match('^%d+'), owes = h[13] or nil })
+  live = live, last = last, owes = h[13], more = { model = h[12] or nil, trace = h[7] or nil,
+  earlier = paid > 0 and paid .. ' ' .. unknown or nil }, is_rare = paid > 0, reserved = h[8] and h[8]:match('^%d+') })
 redis.call('PERSIST', key('events', id))
 return { 'NEW', epoch }

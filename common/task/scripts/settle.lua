@@ -12,7 +12,7 @@
 --     busy: as again, and its host rests; pause_ms: as long as the host asked for, 0: as for `host`
 --     status: of the answer, 0: none; ms: the duration of the attempt; code: delivered, or why not
 --   later delay_ms
--- -> OK state | ERASED | LOST
+-- -> OK state | EXPIRED (given up, because ARK's link has expired) | ERASED | LOST
 --    ERASED: the picture was erased meanwhile, or has expired: the caller removes what it has stored. LOST: the lease is another one's
 -- flags: allow-oom
 -- needs: base owing outbox lanes
@@ -77,9 +77,10 @@ elseif outcome == 'deleted' then
   return { 'OK', 'erased' }
 elseif outcome == 'failed' then
   redis.call('HSET', hash, 'state', queue == 'copies' and 'failed' or state, 'code', value)
-  if not has_expired then
-    open_lane(queue, lane, at)
+  if has_expired then
+    return { 'EXPIRED' }
   end
+  open_lane(queue, lane, at)
   return { 'OK', 'failed' }
 elseif outcome == 'host' then
   owe(queue, lane, entry, text_of(close_lane(queue, lane, at, 0)))

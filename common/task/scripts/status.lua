@@ -4,7 +4,7 @@
 --    position: from 1, or 0 if it is not waiting; images, failed: JSON arrays of a live task; result: the final event's data or ""
 --    model: that its request names, "" for none, or if the task is final
 --    A task with a webhook also has `webhook` (of the plan, JSON) and `deliveries` (the latest lines of `deliveries:<id>`) among the fields
--- needs: base log slots fields
+-- needs: base log slots urls whole fields
 local id = ARGV[1]
 local flat, task = fields_of(id)
 

@@ -3,7 +3,7 @@
 -- -> STORY row request log images failed result, then the hash as field value ... | NONE
 --    row: as in TASKS; log: its elements; images, failed: JSON arrays of a live task; result: the final event's data or ""
 --    A task with a webhook also has `webhook` and `deliveries`, as in STATUS
--- needs: base log slots fields row
+-- needs: base log slots urls whole fields row
 local id = ARGV[1]
 local row = task_row(id)
 
@@ -13,7 +13,7 @@ end
 local flat, task = fields_of(id)
 local events = key('events', id)
 local images, failed, result = outcome_of(id, task)
-local answer = { 'STORY', row, redis.call('LINDEX', events, REQUEST) or '', redis.call('LRANGE', events, FIRST_EVENT, '-1'), images, failed, result }
+local answer = { 'STORY', row, redis.call('LINDEX', events, REQUEST) or '', elements_of(id, FIRST_EVENT), images, failed, result }
 for _, item in ipairs(flat) do
   table.insert(answer, item)
 end

@@ -1,11 +1,11 @@
 -- SUBMIT_ORDER (gateway): SUBMIT for all tasks of an order; all of them are accepted, or none. A task of the order that exists is returned
 -- with its log. One that has failed without a charge runs again instead, with a new epoch.
--- ARGV order max_paid_calls ttl_ms queue_limit queue_ttl_ms client_limit trace images images_limit, then of each task: id hash request plan
---   images: the most images that each task may get; images_limit: of the client per UTC day, 0: no limit
+-- ARGV order max_paid_calls ttl_ms queue_limit queue_ttl_ms client_limit trace images images_limit owes, then of each task: id hash request plan
+--   images: the most images that each task may get; images_limit: of the client per UTC day, 0: no limit; owes: of each task, as for SUBMIT
 -- -> ACCEPTED, and an answer of SUBMIT (NEW or SAME) per task | CONFLICT | FULL | CLIENT_FULL | IMAGES ms_until_midnight | PAUSED
--- needs: base tally names log queue release images life accept
-local order, max_paid_calls, ttl, queue_limit, queue_ttl, client_limit, trace, images, images_limit = unpack(ARGV, 1, 9)
-local FIRST, SIZE = 10, 4 -- of the tasks in ARGV
+-- needs: base tally names mine log queue release images day life accept slots urls whole
+local order, max_paid_calls, ttl, queue_limit, queue_ttl, client_limit, trace, images, images_limit, owes = unpack(ARGV, 1, 10)
+local FIRST, SIZE = 11, 4 -- of the tasks in ARGV
 local name = client(ARGV[FIRST])
 images, images_limit = images + 0, images_limit + 0
 
@@ -41,8 +41,7 @@ if #starting > 0 then
     local epoch = text_of(math.max(queue.now, (task.epoch or 0) + 1))
     local start = begin_life(task.id, { client = name, epoch = epoch, hash = task.hash, max_paid_calls = max_paid_calls, ttl = ttl, queue_ttl = queue_ttl,
       vtime = queue.vtime, waiting = queue.waiting, live = queue.live, last = queue.last,
-      more = { model = model_in(task.plan) or model_in(task.request), trace = trace ~= '' and trace or nil, order = order }, reserved = images_limit > 0 and images,
-      owes = owes_in(task.plan) },
+      owes = owes, more = { model = model_in(task.plan) or model_in(task.request), trace = trace ~= '' and trace or nil, order = order }, reserved = images_limit > 0 and images },
       task.request, task.plan)
     task.answer = { 'NEW', epoch, 'queued', { start }, left }
     renewed = renewed + (task.known and 1 or 0)
@@ -57,7 +56,7 @@ for i, task in ipairs(tasks) do
     tally('same')
   end
   answers[i + 1] = task.answer
-    or { 'SAME', task.epoch, task.state, redis.call('LRANGE', key('events', task.id), FIRST_EVENT, '-1'), '', tonumber(task.deferrals or 0) }
+    or { 'SAME', task.epoch, task.state, elements_of(task.id, FIRST_EVENT), '', tonumber(task.deferrals or 0) }
 end
 if renewed > 0 then -- the tasks have been counted as failed
   redis.call('HINCRBY', prefix .. 'meta', 'renewed', renewed)

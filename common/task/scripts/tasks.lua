@@ -2,7 +2,7 @@
 -- ARGV state cursor limit search
 --   state: queued delayed running done failed cancelled, or live (not final), ended (final), dead (same as failed)
 --   cursor: '' for the first page, then `next` of the previous page; search: a part of the id, '' for all
--- -> TASKS next, then per task: id state epoch attempt paid_calls worker code claimed_at ended_at place   |  CURSOR: invalid cursor
+-- -> TASKS next, then per task: id state epoch attempt paid_calls worker code claimed_at ended_at place model   |  CURSOR: invalid cursor
 --   next: '' after the last task. A page may be empty and still have a next one, since a call scans at most SCAN_MAX tasks.
 -- Order: queued by position, delayed by due time, running by first claim (more than SCAN_MAX of them: by the end of the lease, which
 -- changes), live by age, final ones latest first.
@@ -19,16 +19,6 @@ local list = lists[state]
 local set = prefix .. list[1]
 local size = list.from and redis.call('ZCOUNT', set, list.from, list.to) or redis.call('ZCARD', set)
 local before = list.from == '0' and redis.call('ZCARD', set) - size or 0 -- the index has the ended tasks first, then the live ones
-
--- Compares bytes, as Redis orders members of equal score. Lua's `<` depends on the locale.
-local function is_before(a, b)
-  for i = 1, math.min(#a, #b) do
-    if a:byte(i) ~= b:byte(i) then
-      return a:byte(i) < b:byte(i)
-    end
-  end
-  return #a < #b
-end
 
 local function is_before_in_list(a, b)
   if list.down then

@@ -7,6 +7,7 @@
 #include "gateway/api/context.h"
 #include "gateway/api/native/endpoints.h"
 #include "gateway/response/respond.h"
+#include "gateway/uploads/uploads.h"
 
 enum { RESPONSE_MAX = 1 << 20 };
 
@@ -49,9 +50,11 @@ static void add_defaults(struct buf *out, const struct api_context *context)
 static void add_limits(struct buf *out, const struct api_context *context)
 {
     buf_addf(out,
-             "\"limits\":{\"urls\":%d,\"urls_and_images\":%d,\"prompt\":%d,\"max_paid_calls\":%d,\"data_urls\":%s}",
+             "\"limits\":{\"urls\":%d,\"urls_and_images\":%d,\"prompt\":%d,\"max_paid_calls\":%d,\"data_urls\":%s,"
+             "\"upload_bytes\":%d,\"task_list\":%s}",
              TASK_URLS_MAX, TASK_IMAGES_MAX, TASK_PROMPT_MAX, context->max_paid_calls_limit,
-             context->data_urls ? "true" : "false");
+             context->data_urls ? "true" : "false", context->uploads ? UPLOAD_BYTES_MAX : 0,
+             context->task_list ? "true" : "false");
 }
 
 void api_models(struct http_exchange *exchange, void *arg)

@@ -1,7 +1,8 @@
 /* GET /p/{day}/{id}: a stored picture
  *
- * Redis knows whether the picture is still owed (redirect to ARK), was erased (404) or is stored. The bytes come from the storage. While Redis
- * is away, a picture is served if the storage has it. The id is the permission: no key is asked for.
+ * Redis knows whether the picture is still owed (redirect to ARK), was erased (404) or is stored. The bytes come from the storage: from a
+ * directory through this process, from a bucket by a redirect to a link that is valid for 5 minutes. While Redis is away, a picture is served
+ * if the storage has it. The id is the permission: no API key is required.
  */
 #include <inttypes.h>
 #include <stdbool.h>
@@ -16,8 +17,10 @@
 #include "common/storage/storage.h"
 #include "common/task/keys.h"
 #include "common/task/scripts.h"
+#include "common/task/storage_check.h"
 #include "gateway/api/context.h"
 #include "gateway/api/native/endpoints.h"
+#include "gateway/api/native/picture_path.h"
 #include "gateway/request/byte_range.h"
 #include "gateway/response/respond.h"
 
@@ -25,11 +28,14 @@ enum {
     HEADER_SIZE = 160,
     LOG_ID_LEN = 8, /* the whole id is the permission to read */
     DAY_S = 24 * 60 * 60,
+    LINK_S = 5 * 60,
+    LINK_MAX = 8192,
+    FILE_NAME_SIZE = 40,
     ETAG_SIZE = SHA256_HEX_SIZE + 2
 };
 
 struct picture {
-    struct http_exchange *exchange; /* NULL: the client has gone, or the answer is complete */
+    struct http_exchange *exchange; /* NULL: the client has disconnected, or the answer is complete */
     const struct api_context *context;
     struct script_run *run;
     struct storage_call *get;
@@ -37,7 +43,7 @@ struct picture {
     char id[STORAGE_ID_SIZE];
     char etag[ETAG_SIZE];
     bool has_begun;  /* the head of the answer has been written */
-    bool is_unknown; /* Redis does not know it, or is away */
+    bool is_unknown; /* unknown to Redis, or Redis is unavailable */
 };
 
 static void picture_free(struct picture *picture)
@@ -62,10 +68,15 @@ static void picture_refuse(struct picture *picture, enum problem problem)
 
 /* -- the bytes */
 
-/* A reload within a day asks nobody. Nothing may be kept longer than the picture. */
+static int64_t seconds_left(const struct picture *picture)
+{
+    return ((int64_t)picture->day + 1) * DAY_S - clock_wall_ms() / 1000;
+}
+
+/* Browsers may cache a picture for a day, but not longer than the storage keeps it. */
 static void add_caching(struct picture *picture)
 {
-    int64_t left_s = ((int64_t)picture->day + 1) * DAY_S - clock_wall_ms() / 1000;
+    int64_t left_s = seconds_left(picture);
     char value[HEADER_SIZE];
 
     (void)snprintf(value, sizeof(value), "private, max-age=%" PRId64, left_s < DAY_S ? left_s : DAY_S);
@@ -75,17 +86,60 @@ static void add_caching(struct picture *picture)
     http_add_header(picture->exchange, "Cross-Origin-Resource-Policy", "cross-origin");
 }
 
-/* `?download` saves the picture instead of showing it; the name is ours, so it needs no escaping. */
-static void add_disposition(struct picture *picture, const struct storage_about *about)
+/* `?download` saves the picture under this name instead of showing it; NULL: not requested. The name is ours, so it needs no escaping. */
+static const char *download_name(const struct picture *picture, const char *media_type, char out[FILE_NAME_SIZE])
 {
-    char value[HEADER_SIZE], unused[8];
     const struct http_request *request = http_exchange_request(picture->exchange);
+    const char *slash = strchr(media_type, '/');
+    char unused[8];
 
     if (!http_text_is(request->query, "download") && !http_request_query(request, "download", unused, sizeof(unused)))
+        return NULL;
+    (void)snprintf(out, FILE_NAME_SIZE, "picture-%.*s.%s", LOG_ID_LEN, picture->id, slash ? slash + 1 : "bin");
+    return out;
+}
+
+static void add_disposition(struct picture *picture, const struct storage_about *about)
+{
+    char value[HEADER_SIZE], name[FILE_NAME_SIZE];
+
+    if (!download_name(picture, image_media_type(about->image.type), name))
         return;
-    (void)snprintf(value, sizeof(value), "attachment; filename=\"picture-%.*s.%s\"", LOG_ID_LEN, picture->id,
-                   strchr(image_media_type(about->image.type), '/') + 1);
+    (void)snprintf(value, sizeof(value), "attachment; filename=\"%s\"", name);
     http_add_header(picture->exchange, "Content-Disposition", value);
+}
+
+static void redirect(struct picture *picture, const char *url)
+{
+    struct http_exchange *exchange = picture->exchange;
+
+    http_add_header(exchange, "Location", url);
+    http_add_header(exchange, "Cache-Control", "no-store");
+    http_add_header(exchange, "Referrer-Policy", "no-referrer");
+    http_respond(exchange, 302, NULL, NULL, 0);
+    picture_free(picture);
+}
+
+/* A bucket has links: the client reads the picture there. HEAD is answered here, because a link is signed for GET. False: there are none. */
+static bool redirect_to_storage(struct picture *picture, const char *media_type)
+{
+    int64_t left_s = seconds_left(picture);
+    char name[STORAGE_NAME_SIZE], file_name[FILE_NAME_SIZE];
+    struct buf link;
+    int err;
+
+    if (http_exchange_request(picture->exchange)->method != HTTP_GET)
+        return false;
+    storage_name_of_picture(name, picture->day, picture->id);
+    buf_init(&link, LINK_MAX);
+    err = storage_link(picture->context->storage, name, download_name(picture, media_type, file_name), clock_wall_ms(),
+                       left_s < LINK_S ? (int)left_s : LINK_S, &link);
+    if (!err)
+        err = buf_error(&link);
+    if (!err)
+        redirect(picture, buf_text(&link));
+    buf_deinit(&link);
+    return !err;
 }
 
 /* Answers without the bytes, which the storage then need not read. */
@@ -144,6 +198,8 @@ static void picture_on_open(const struct storage_about *about, struct storage_ra
 {
     struct picture *picture = arg;
 
+    if (redirect_to_storage(picture, image_media_type(about->image.type)))
+        return;
     (void)snprintf(picture->etag, sizeof(picture->etag), "\"%s\"", about->sha256);
     begin_answer(picture, about, range);
     if (!picture->exchange)
@@ -161,6 +217,12 @@ static void picture_on_bytes(const char *bytes, size_t len, void *arg)
         storage_get_next(picture->get);
 }
 
+/* Where other programs use another storage, it may be there. */
+static bool is_missing(const struct picture *picture, const struct storage_outcome *outcome)
+{
+    return outcome->end == STORAGE_MISSING && !storage_check_failed(picture->context->storage_check);
+}
+
 static void picture_on_end(const struct storage_outcome *outcome, void *arg)
 {
     struct picture *picture = arg;
@@ -173,14 +235,14 @@ static void picture_on_end(const struct storage_outcome *outcome, void *arg)
         if (outcome->end == STORAGE_DONE)
             http_stream_end(picture->exchange);
         else
-            http_abort(picture->exchange, HTTP_ABORT_RST); /* the client must see that the picture is not whole */
+            http_abort(picture->exchange, HTTP_ABORT_RST); /* the client must notice that the picture is incomplete */
         picture_free(picture);
         return;
     }
     if (outcome->end == STORAGE_MISSING && !picture->is_unknown)
         log_error("picture", "a stored picture is missing; do all programs use the same STORAGE?", "picture=%.*s",
                   LOG_ID_LEN, picture->id);
-    picture_refuse(picture, outcome->end == STORAGE_MISSING ? PROBLEM_PICTURE_NOT_FOUND : PROBLEM_STORAGE_UNAVAILABLE);
+    picture_refuse(picture, is_missing(picture, outcome) ? PROBLEM_PICTURE_NOT_FOUND : PROBLEM_STORAGE_UNAVAILABLE);
 }
 
 static void read_picture(struct picture *picture)
@@ -196,20 +258,9 @@ static void read_picture(struct picture *picture)
     }
 }
 
-/* -- what Redis knows */
+/* -- the reply of Redis */
 
-static void redirect(struct picture *picture, const char *url)
-{
-    struct http_exchange *exchange = picture->exchange;
-
-    http_add_header(exchange, "Location", url);
-    http_add_header(exchange, "Cache-Control", "no-store");
-    http_add_header(exchange, "Referrer-Policy", "no-referrer");
-    http_respond(exchange, 302, NULL, NULL, 0);
-    picture_free(picture);
-}
-
-/* A directory of another machine has no picture of this one: an operator must be told, and the client must not take the 404 for the truth. */
+/* A directory of another machine has no picture of this one: this is logged as an error, and the client must not get a 404. */
 static bool is_elsewhere(const struct picture *picture, const char *storage)
 {
     const char *mine = storage_identity(picture->context->storage);
@@ -224,14 +275,16 @@ static bool is_elsewhere(const struct picture *picture, const char *storage)
 static void picture_on_known(struct picture *picture, const redisReply *reply)
 {
     const char *state = script_text(reply, 1, NULL), *url = script_text(reply, 2, NULL),
-               *storage = script_text(reply, 3, NULL);
+               *storage = script_text(reply, 3, NULL), *type = script_text(reply, 4, NULL);
 
     if (state && url && *url && !strcmp(state, "owed"))
         redirect(picture, url);
-    else if (state && storage && !strcmp(state, "stored"))
-        is_elsewhere(picture, storage) ? picture_refuse(picture, PROBLEM_STORAGE_UNAVAILABLE) : read_picture(picture);
-    else
+    else if (!state || !storage || !type || strcmp(state, "stored") != 0)
         picture_refuse(picture, PROBLEM_PICTURE_NOT_FOUND);
+    else if (is_elsewhere(picture, storage))
+        picture_refuse(picture, PROBLEM_STORAGE_UNAVAILABLE);
+    else if (!redirect_to_storage(picture, type))
+        read_picture(picture);
 }
 
 static void picture_on_reply(const redisReply *reply, int err, void *arg)
@@ -264,33 +317,14 @@ static void ask_redis(struct picture *picture)
     read_picture(picture);
 }
 
-/* What follows /p/, not decoded: a name needs no encoding. */
-static struct http_text name_of(const struct http_request *request)
-{
-    const size_t len = strlen(STORED_PATH);
-
-    return (struct http_text){request->path.data + len, request->path.len - len};
-}
-
-/* A day and an id, whatever they are: other paths do not exist. */
-static bool has_two_parts(struct http_text name)
-{
-    const char *slash = memchr(name.data, '/', name.len);
-    size_t before = slash ? (size_t)(slash - name.data) : 0, after = slash ? name.len - before - 1 : 0;
-
-    return before && after && !memchr(slash + 1, '/', after);
-}
-
 void api_picture(struct http_exchange *exchange, void *arg)
 {
     const struct api_context *context = arg;
-    struct http_text name = name_of(http_exchange_request(exchange));
+    struct picture_path path;
     struct picture *picture;
 
-    if (!has_two_parts(name)) {
-        respond_problem(exchange, PROBLEM_NOT_FOUND, NULL);
+    if (!picture_path_read(exchange, context, &path))
         return;
-    }
     picture = calloc(1, sizeof(*picture));
     if (!picture) {
         respond_problem(exchange, PROBLEM_INTERNAL, NULL);
@@ -298,11 +332,8 @@ void api_picture(struct http_exchange *exchange, void *arg)
     }
     picture->exchange = exchange;
     picture->context = context;
-    if (!context->storage || !storage_name_read_picture(name.data, name.len, &picture->day, picture->id) ||
-        storage_day_is_expired(picture->day, storage_day_of(clock_wall_ms()))) {
-        picture_refuse(picture, PROBLEM_PICTURE_NOT_FOUND);
-        return;
-    }
+    picture->day = path.day;
+    memcpy(picture->id, path.id, sizeof(picture->id));
     http_exchange_on_closed(exchange, picture_on_closed, picture);
     ask_redis(picture);
 }

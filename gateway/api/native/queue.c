@@ -21,7 +21,7 @@ static void write_numbers(struct buf *out, const redisReply *reply, struct redis
 static void write_workers(struct buf *out, const redisReply *reply, struct redis_query_notes *notes)
 {
     (void)notes;
-    buf_addf(out, "\"workers\":%zu", process_list_count(reply, "worker"));
+    buf_addf(out, "\"workers\":%zu", process_list_count_workers(reply));
 }
 
 static void write_waiting_for(struct buf *out, const redisReply *reply, struct redis_query_notes *notes)

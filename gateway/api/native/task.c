@@ -52,6 +52,19 @@ static bool read_task_path(struct http_exchange *exchange, char full_id[TASK_FUL
     return true;
 }
 
+/* Runs the script with the full id in the request's path and one argument, which may be NULL. `answer` gets the context. */
+static void query_task(struct api_context *context, struct http_exchange *exchange, enum script_id script,
+                       const char *argument, redis_query_fn *answer)
+{
+    char full_id[TASK_FULL_ID_SIZE];
+
+    if (read_task_path(exchange, full_id))
+        redis_query_send(
+            context->commands, exchange,
+            &(struct redis_query){
+                .script = script, .full_id = full_id, .args = {argument}, .answer = answer, .arg = context});
+}
+
 /* A valid task_id needs no escaping in paths and JSON. */
 void task_path_add(struct buf *out, const char *task_id)
 {
@@ -364,13 +377,7 @@ static void task_on_reply(struct http_exchange *exchange, const redisReply *repl
 
 void api_task(struct http_exchange *exchange, void *arg)
 {
-    struct api_context *context = arg;
-    char full_id[TASK_FULL_ID_SIZE];
-
-    if (read_task_path(exchange, full_id))
-        redis_query_send(context->commands, exchange,
-                         &(struct redis_query){
-                             .script = SCRIPT_STATUS, .full_id = full_id, .answer = task_on_reply, .arg = context});
+    query_task(arg, exchange, SCRIPT_STATUS, NULL, task_on_reply);
 }
 
 /* -- GET /tasks/{id}/webhook: the attempts to deliver its events, also after it has expired */
@@ -430,14 +437,7 @@ static void task_on_cancelled(struct http_exchange *exchange, const redisReply *
 
 void api_task_cancel(struct http_exchange *exchange, void *arg)
 {
-    const struct api_context *context = arg;
-    char full_id[TASK_FULL_ID_SIZE];
-
-    if (read_task_path(exchange, full_id))
-        redis_query_send(
-            context->commands, exchange,
-            &(struct redis_query){
-                .script = SCRIPT_CANCEL, .full_id = full_id, .args = {"any"}, .answer = task_on_cancelled});
+    query_task(arg, exchange, SCRIPT_CANCEL, "any", task_on_cancelled);
 }
 
 /* -- DELETE /tasks/{id}: erase a final task and everything stored about it */
@@ -455,10 +455,5 @@ static void task_on_erased(struct http_exchange *exchange, const redisReply *rep
 
 void api_task_erase(struct http_exchange *exchange, void *arg)
 {
-    const struct api_context *context = arg;
-    char full_id[TASK_FULL_ID_SIZE];
-
-    if (read_task_path(exchange, full_id))
-        redis_query_send(context->commands, exchange,
-                         &(struct redis_query){.script = SCRIPT_ERASE, .full_id = full_id, .answer = task_on_erased});
+    query_task(arg, exchange, SCRIPT_ERASE, NULL, task_on_erased);
 }

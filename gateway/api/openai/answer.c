@@ -8,6 +8,10 @@
 
 enum { SECOND_MS = 1000 };
 
+/* Around the base64 of a stored picture. */
+#define B64_BEGIN "\"b64_json\":\""
+#define B64_END   "\""
+
 static const char *image_text(const json_t *object, const char *name)
 {
     const char *text = json_string_value(json_object_get(object, name));
@@ -29,6 +33,11 @@ static const char *base64_of(const char *url)
     const char *comma = strncmp(url, "data:", 5) == 0 ? strchr(url, ',') : NULL;
 
     return comma ? comma + 1 : NULL;
+}
+
+bool openai_image_is_inline(const json_t *image)
+{
+    return base64_of(image_text(image, "url"));
 }
 
 /* "url" or "b64_json", never both: some clients prefer one of them, and some the other. */
@@ -59,8 +68,7 @@ static const char *output_format_of(const json_t *image)
 
 /* -- the whole answer */
 
-/* The `at`-th image of all; NULL after the last. */
-static const json_t *image_at(const struct openai_answer *answer, size_t at)
+const json_t *openai_answer_image(const struct openai_answer *answer, size_t at)
 {
     for (size_t i = 0; i < answer->count; i++) {
         const json_t *images = json_object_get(answer->results[i].done, "generated_images");
@@ -76,7 +84,7 @@ size_t openai_answer_images(const struct openai_answer *answer)
 {
     size_t count = 0;
 
-    while (image_at(answer, count))
+    while (openai_answer_image(answer, count))
         count++;
     return count;
 }
@@ -84,10 +92,10 @@ size_t openai_answer_images(const struct openai_answer *answer)
 /* Only what is the same for all images. */
 static void add_size(struct buf *out, const struct openai_answer *answer)
 {
-    const json_t *image = image_at(answer, 0);
+    const json_t *image = openai_answer_image(answer, 0);
     const char *size = image_text(image, "size");
 
-    for (size_t i = 1; (image = image_at(answer, i)); i++)
+    for (size_t i = 1; (image = openai_answer_image(answer, i)); i++)
         if (strcmp(image_text(image, "size"), size) != 0)
             return;
     if (!*size)
@@ -135,28 +143,48 @@ static void add_errors(struct buf *out, const struct openai_answer *answer)
         buf_add_char(out, ']');
 }
 
-void openai_answer_write(struct buf *out, const struct openai_answer *answer)
+void openai_answer_begin(struct buf *out, const struct openai_answer *answer)
 {
-    const json_t *image;
-
     buf_addf(out, "{\"created\":%" PRId64 ",\"data\":[", answer->created_ms / SECOND_MS);
-    for (size_t i = 0; (image = image_at(answer, i)); i++) {
-        buf_add_text(out, i ? ",{" : "{");
-        add_image_members(out, image, answer->format);
-        buf_add_char(out, '}');
-    }
-    buf_addf(out, "],\"output_format\":\"%s\"", output_format_of(image_at(answer, 0)));
+}
+
+void openai_answer_end(struct buf *out, const struct openai_answer *answer)
+{
+    buf_addf(out, "],\"output_format\":\"%s\"", output_format_of(openai_answer_image(answer, 0)));
     add_size(out, answer);
     add_usage(out, answer);
     add_errors(out, answer);
     buf_add_char(out, '}');
 }
 
+void openai_answer_write(struct buf *out, const struct openai_answer *answer)
+{
+    const json_t *image;
+
+    openai_answer_begin(out, answer);
+    for (size_t i = 0; (image = openai_answer_image(answer, i)); i++) {
+        buf_add_text(out, i ? ",{" : "{");
+        add_image_members(out, image, answer->format);
+        buf_add_char(out, '}');
+    }
+    openai_answer_end(out, answer);
+}
+
+void openai_answer_split_image(struct buf *before, struct buf *after, const json_t *image, size_t at)
+{
+    buf_add_text(before, at ? ",{" : "{");
+    if (openai_image_is_inline(image)) {
+        add_image_members(before, image, OPENAI_B64_JSON);
+    } else {
+        buf_add_text(before, B64_BEGIN);
+        buf_add_text(after, B64_END);
+    }
+    buf_add_char(after, '}');
+}
+
 /* -- events */
 
-#define IMAGE_EVENT  "image_generation.completed"
-#define FAILED_EVENT "image_generation.failed"
-#define ERROR_EVENT  "error"
+#define ERROR_EVENT "error"
 
 static void begin_event(struct buf *out, const char *type)
 {
@@ -168,23 +196,41 @@ static void end_event(struct buf *out)
     buf_add_text(out, "}\n\n");
 }
 
-void openai_event_write_image(struct buf *out, const struct openai_event *event, const json_t *image)
+static void begin_image_event(struct buf *out, const struct openai_event *event)
 {
-    begin_event(out, IMAGE_EVENT);
+    begin_event(out, event->edit ? "image_edit.completed" : "image_generation.completed");
     buf_add_char(out, ',');
-    add_image_members(out, image, event->format);
-    buf_addf(out,
-             ",\"background\":\"opaque\",\"created_at\":%" PRId64 ",\"output_format\":\"%s\",\"quality\":\"auto\",",
-             event->created_ms / SECOND_MS, output_format_of(image));
+}
+
+static void end_image_event(struct buf *out, const struct openai_event *event, const json_t *image)
+{
+    buf_addf(out, ",\"background\":\"%s\",\"created_at\":%" PRId64 ",\"output_format\":\"%s\",\"quality\":\"auto\",",
+             event->transparent ? "transparent" : "opaque", event->created_ms / SECOND_MS, output_format_of(image));
     add_image_text(out, "size", image_text(image, "size"));
     buf_addf(out, ",\"task\":%d,\"index\":%" PRId64, event->task,
              (int64_t)json_integer_value(json_object_get(image, "index")));
     end_event(out);
 }
 
+void openai_event_write_image(struct buf *out, const struct openai_event *event, const json_t *image)
+{
+    begin_image_event(out, event);
+    add_image_members(out, image, event->format);
+    end_image_event(out, event, image);
+}
+
+void openai_event_split_image(struct buf *before, struct buf *after, const struct openai_event *event,
+                              const json_t *image)
+{
+    begin_image_event(before, event);
+    buf_add_text(before, B64_BEGIN);
+    buf_add_text(after, B64_END);
+    end_image_event(after, event, image);
+}
+
 void openai_event_write_failed(struct buf *out, const struct openai_event *event, const struct openai_failure *failure)
 {
-    begin_event(out, FAILED_EVENT);
+    begin_event(out, event->edit ? "image_edit.failed" : "image_generation.failed");
     buf_addf(out, ",\"task\":%d,\"failure\":", event->task);
     openai_failure_write(out, failure, NULL);
     end_event(out);

@@ -8,6 +8,7 @@
 #include "common/http/server.h"
 
 http_handler_fn api_openai_generations; /* POST /images/generations */
+http_handler_fn api_openai_edits;       /* POST /images/edits; takes the body while it arrives */
 http_handler_fn api_openai_models;      /* GET /models */
 http_handler_fn api_openai_model;       /* GET /models/{id} */
 

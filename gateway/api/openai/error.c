@@ -136,6 +136,7 @@ static const char *param_of(const char *pointer)
     } rows[] = {
         {"urls",            "image"                                         },
         {"optimize_prompt", "optimize_prompt_options.mode"                  },
+        {"layers",          "layer_decomposition"                           },
         {"web_search",      "tools"                                         },
         {"max_images",      "sequential_image_generation_options.max_images"},
     };

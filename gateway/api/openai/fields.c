@@ -14,7 +14,7 @@ struct reading {
     json_t *native; /* what the mapped fields make */
     const struct openai_alias *alias;
     const char *model, *size; /* of the body; NULL: absent */
-    bool format_given, group, group_options;
+    bool format_given, group, group_options, layers;
     bool no_memory;
 };
 
@@ -153,6 +153,38 @@ static void map_tools(struct reading *in, const char *name, json_t *value)
         set_native(in, "web_search", json_true());
 }
 
+/* The native API says whether the model makes png. */
+static void map_output_format(struct reading *in, const char *name, json_t *value)
+{
+    const char *format = json_is_string(value) ? json_string_value(value) : "";
+
+    if (strcmp(format, "jpg") == 0)
+        set_native(in, name, json_string("jpeg"));
+    else if (strcmp(format, "jpeg") == 0 || strcmp(format, "png") == 0)
+        set_native(in, name, json_incref(value));
+    else
+        complain(in, name, "must be jpeg or png: ARK has no other formats");
+}
+
+static void map_background(struct reading *in, const char *name, json_t *value)
+{
+    const char *background = json_is_string(value) ? json_string_value(value) : "";
+
+    if (strcmp(background, "opaque") == 0 || strcmp(background, "transparent") == 0)
+        set_native(in, name, json_incref(value));
+    else if (strcmp(background, "auto") != 0)
+        complain(in, name, "must be opaque, transparent or auto");
+}
+
+static void read_layers(struct reading *in, const char *name, json_t *value)
+{
+    in->layers = json_is_true(value);
+    if (json_is_boolean(value))
+        set_native(in, "layers", json_incref(value));
+    else
+        complain(in, name, "must be true or false");
+}
+
 /* -- fields without effect, and fields that are refused */
 
 /* "auto", false and 0 ask for nothing. */
@@ -166,25 +198,6 @@ static void read_ignored(struct reading *in, const char *name, json_t *value)
 {
     if (!asks_for_nothing(value))
         ignore_field(in, name);
-}
-
-/* ARK's models make JPEG or PNG. Which of them is ARK's default is not the client's business: the answer has the image. */
-static void map_output_format(struct reading *in, const char *name, json_t *value)
-{
-    const char *format = json_is_string(value) ? json_string_value(value) : "";
-
-    if (strcmp(format, "png") == 0)
-        ignore_field(in, name);
-    else if (strcmp(format, "jpeg") != 0 && strcmp(format, "jpg") != 0)
-        complain(in, name, "must be png or jpeg");
-}
-
-static void map_background(struct reading *in, const char *name, json_t *value)
-{
-    const char *background = json_is_string(value) ? json_string_value(value) : "";
-
-    if (strcmp(background, "opaque") != 0 && strcmp(background, "auto") != 0)
-        complain(in, name, "must be opaque or auto");
 }
 
 static void read_refused(struct reading *in, const char *name, json_t *value)
@@ -225,7 +238,7 @@ static const struct {
     {"guidance_scale",                      read_same           },
     {"optimize_prompt_options",             map_optimize_options},
     {"tools",                               map_tools           },
-    {"layer_decomposition",                 read_refused        },
+    {"layer_decomposition",                 read_layers         },
  /* the native API's */
     {"max_paid_calls",                      read_same           },
 };
@@ -249,7 +262,7 @@ static void map_fields(struct reading *in, json_t *root)
     }
 }
 
-static void settle_format(struct reading *in)
+static void choose_format(struct reading *in)
 {
     bool is_gpt_image = in->alias && openai_alias_is_gpt_image(in->alias);
 
@@ -267,7 +280,7 @@ static void settle_format(struct reading *in)
 }
 
 /* A size in pixels becomes one that the model has. Keywords are ARK's own. */
-static void settle_size(struct reading *in)
+static void choose_size(struct reading *in)
 {
     const struct openai_rules *rules = in->rules;
     struct openai_size size;
@@ -289,9 +302,13 @@ static void settle_size(struct reading *in)
     set_native(in, "size", json_string(in->size));
 }
 
-/* Without ARK's own field every task makes one image, whatever the server's default is. */
-static void settle_group(struct reading *in)
+/* Without ARK's own fields every task makes one image, whatever the server's default is. */
+static void choose_group(struct reading *in)
 {
+    if (in->layers && in->out->n > 1)
+        complain(in, "n", "must be 1 with layer_decomposition");
+    if (in->layers)
+        return;
     if (!in->group) {
         if (in->group_options)
             ignore_field(in, "sequential_image_generation_options");
@@ -301,10 +318,10 @@ static void settle_group(struct reading *in)
     }
 }
 
-/* The native API would ask for links instead, which it takes without a prompt. */
+/* The native API would ask for links instead, which it takes without a prompt. ARK needs none for layers. */
 static void require_prompt(struct reading *in)
 {
-    if (json_object_get(in->native, "prompt"))
+    if (json_object_get(in->native, "prompt") || in->layers)
         return;
     complain(in, "prompt", "is required");
     set_native(in, "prompt", json_string("-"));
@@ -330,9 +347,9 @@ int openai_request_read(json_t *root, const struct openai_rules *rules, struct o
         return ERR_NO_MEMORY;
     map_fields(&in, root);
     require_prompt(&in);
-    settle_format(&in);
-    settle_size(&in);
-    settle_group(&in);
+    choose_format(&in);
+    choose_size(&in);
+    choose_group(&in);
     err = in.no_memory ? ERR_NO_MEMORY : check_native(&in);
     json_decref(in.native);
     if (!err)

@@ -17,6 +17,7 @@
 #include "gateway/access/admission.h"
 #include "gateway/access/client.h"
 #include "gateway/api/openai/answer.h"
+#include "gateway/api/openai/encoding.h"
 #include "gateway/api/openai/error.h"
 #include "gateway/response/respond.h"
 #include "gateway/streams/hub.h"
@@ -51,13 +52,16 @@ struct order {
     struct timeout timer;           /* ASKING: answers; HELD: opens; OPEN: heartbeats */
     enum order_state state;
     enum openai_format format;
-    bool stream, http_1_0;
+    bool stream, transparent, http_1_0;
+    enum openai_endpoint endpoint;
     struct order_identity identity;
     struct repeat_call *repeat;     /* ASKING: ORDER has not answered */
     struct submit_call *submitting; /* ASKING: SUBMIT_ORDER has not answered */
     bool is_registered;             /* ORDER knows it, and must be told what became of the answer */
     bool has_tasks;                 /* they exist, or may exist */
     int64_t created_ms;             /* of the first task */
+    struct encoding *encoding;      /* NULL unless the format is b64_json */
+    bool is_encoded;                /* the encoding has the whole answer */
     struct loop_deferred deferred;
     size_t count;
     struct part parts[];
@@ -69,9 +73,15 @@ struct orders {
     struct loop *loop;
     struct orders_config config;
     struct timeouts *answers, *holds, *heartbeats;
+    struct encodings *encodings; /* NULL without a storage */
     struct all_orders all;
     bool draining;
 };
+
+void orders_count(const struct orders *orders, enum openai_endpoint endpoint, enum openai_outcome outcome)
+{
+    metrics_add(orders->config.metrics, SAMPLE(METRIC_OPENAI_REQUESTS, endpoint, outcome), 1);
+}
 
 /* -- closing */
 
@@ -117,13 +127,16 @@ static void report_unanswered(struct order *order)
 }
 
 /* The exchange was answered, or its client is gone. */
-static void order_close(struct order *order, const char *why)
+static void order_close(struct order *order, enum openai_outcome outcome)
 {
-    log_debug("openai", "closing", "order=%s why=%s", order->identity.order_id, why);
+    log_debug("openai", "closing", "order=%s outcome=%s", order->identity.order_id,
+              gateway_metrics_openai_outcome(outcome));
+    orders_count(order->orders, order->endpoint, outcome);
     timeouts_cancel(timeouts_of(order), &order->timer);
     repeats_cancel(order->repeat);
     submit_cancel(order->submitting);
     report_unanswered(order);
+    order->encoding = encoding_destroy(order->encoding);
     order->state = ORDER_CLOSED;
     order->exchange = NULL;
     for (size_t i = 0; i < order->count; i++)
@@ -135,20 +148,20 @@ static void order_close(struct order *order, const char *why)
 
 static void order_on_closed(void *arg)
 {
-    order_close(arg, "client-gone");
+    order_close(arg, OPENAI_GONE);
 }
 
 static void refuse(struct order *order, enum problem problem, int64_t wait_ms)
 {
     respond_problem_after(order->exchange, problem, wait_ms);
-    order_close(order, "refused");
+    order_close(order, OPENAI_REFUSED);
 }
 
 /* A cut that no client takes for the end: no last chunk, or in HTTP/1.0 a reset. */
 static void cut(struct order *order)
 {
     http_abort(order->exchange, order->http_1_0 ? HTTP_ABORT_RST : HTTP_ABORT_FIN);
-    order_close(order, "cut");
+    order_close(order, OPENAI_CUT);
 }
 
 /* -- the answer is about to be sent */
@@ -183,6 +196,12 @@ static void report_answered(struct order *order)
 
 /* -- what has become of the tasks */
 
+/* At the first image. Pictures that are still to be read from the storage can fail, as long as possible with a status. */
+static bool opens_early(const struct order *order)
+{
+    return order->stream || !order->encoding;
+}
+
 static bool has_ended(const struct order *order)
 {
     for (size_t i = 0; i < order->count; i++)
@@ -214,10 +233,22 @@ static struct openai_event event_of(const struct part *part)
 {
     const struct order *order = part->order;
 
-    return (struct openai_event){order->format, order->created_ms, (int)(part - order->parts)};
+    return (struct openai_event){order->format, order->created_ms, (int)(part - order->parts), order->transparent,
+                                 order->endpoint == OPENAI_EDITS};
 }
 
 /* -- OPEN: the head is sent */
+
+/* A picture cannot be read. The repeated request finds the same tasks, and tries again. */
+static void order_on_unreadable(void *arg)
+{
+    struct order *order = arg;
+
+    if (order->state == ORDER_OPEN)
+        cut(order);
+    else
+        refuse(order, PROBLEM_STORAGE_UNAVAILABLE, 0);
+}
 
 /* False: the order is closed. */
 static bool write_bytes(struct order *order, const struct buf *bytes)
@@ -230,24 +261,53 @@ static bool write_bytes(struct order *order, const struct buf *bytes)
     return true;
 }
 
-static void send_images(struct part *part, const json_t *images)
+/* Takes the content of both texts. False: the order is closed. */
+static bool encode(struct order *order, struct buf *before, const json_t *image, struct buf *after)
+{
+    int err = encoding_add(order->encoding, before, openai_image_is_inline(image) ? NULL : image, after);
+
+    buf_deinit(before);
+    buf_deinit(after);
+    if (err)
+        order_on_unreadable(order);
+    return !err;
+}
+
+/* False: the order is closed. */
+static bool send_image(struct part *part, const json_t *image)
 {
     const struct openai_event event = event_of(part);
+    struct order *order = part->order;
+    struct buf before, after;
+    bool is_open = true;
+
+    buf_init(&before, ANSWER_MAX);
+    buf_init(&after, ANSWER_MAX);
+    if (!order->encoding || openai_image_is_inline(image))
+        openai_event_write_image(&before, &event, image);
+    else
+        openai_event_split_image(&before, &after, &event, image);
+    if (order->encoding)
+        return encode(order, &before, image, &after);
+    is_open = write_bytes(order, &before);
+    buf_deinit(&before);
+    return is_open;
+}
+
+static void send_images(struct part *part, const json_t *images)
+{
     const json_t *image;
-    struct buf bytes;
     size_t i;
 
-    buf_init(&bytes, ANSWER_MAX);
     json_array_foreach (images, i, image) {
         unsigned bit = 1u << (json_integer_value(json_object_get(image, "index")) & 31);
 
         if (part->sent & bit)
             continue;
         part->sent |= bit;
-        openai_event_write_image(&bytes, &event, image);
+        if (!send_image(part, image))
+            return;
     }
-    (void)write_bytes(part->order, &bytes);
-    buf_deinit(&bytes);
 }
 
 static void order_begin_answer(struct order *order)
@@ -276,17 +336,26 @@ static void order_on_heartbeat(struct timeout *timer, void *unused)
 
     (void)unused;
     timeouts_start(order->orders->heartbeats, &order->timer);
-    if (!http_stream_is_behind(order->exchange))
+    if (!encoding_is_writing(order->encoding) && !http_stream_is_behind(order->exchange))
         http_stream_write(order->exchange, sign, strlen(sign));
 }
 
 /* -- the end */
 
+static enum openai_outcome outcome_of(const struct order *order)
+{
+    size_t done = 0;
+
+    for (size_t i = 0; i < order->count; i++)
+        done += json_array_size(json_object_get(order->parts[i].done, "generated_images")) != 0;
+    return !done ? OPENAI_FAILED : done < order->count ? OPENAI_PARTIAL : OPENAI_DONE;
+}
+
 static void end_stream(struct order *order)
 {
     report_answered(order);
     http_stream_end(order->exchange);
-    order_close(order, "done");
+    order_close(order, outcome_of(order));
 }
 
 static void respond_answer(struct order *order, const struct buf *body)
@@ -294,7 +363,7 @@ static void respond_answer(struct order *order, const struct buf *body)
     if (order->state != ORDER_OPEN) {
         report_answered(order);
         respond_json(order->exchange, 200, body);
-        order_close(order, "done");
+        order_close(order, outcome_of(order));
     } else if (write_bytes(order, body)) {
         end_stream(order);
     }
@@ -309,7 +378,7 @@ static void order_fail(struct order *order)
     if (order->state != ORDER_OPEN) {
         report_answered(order);
         openai_failure_respond(order->exchange, &failure);
-        order_close(order, "failed");
+        order_close(order, OPENAI_FAILED);
     } else if (order->stream) {
         buf_init(&bytes, ANSWER_MAX);
         openai_event_write_error(&bytes, &failure);
@@ -338,6 +407,28 @@ static void finish_stream(struct order *order)
     buf_deinit(&bytes);
 }
 
+/* The answer is written by the encoding, which begins when all pictures are stored. */
+static void encode_answer(struct order *order, const struct openai_answer *answer)
+{
+    const json_t *image, *next = openai_answer_image(answer, 0);
+    struct buf before, after;
+
+    order->is_encoded = true;
+    for (size_t i = 0; (image = next); i++) {
+        next = openai_answer_image(answer, i + 1);
+        buf_init(&before, ANSWER_MAX);
+        buf_init(&after, ANSWER_MAX);
+        if (!i)
+            openai_answer_begin(&before, answer);
+        openai_answer_split_image(&before, &after, image, i);
+        if (!next)
+            openai_answer_end(&after, answer);
+        if (!encode(order, &before, image, &after))
+            return;
+    }
+    encoding_start(order->encoding);
+}
+
 static void finish(struct order *order)
 {
     struct openai_result results[OPENAI_N_MAX];
@@ -350,6 +441,8 @@ static void finish(struct order *order)
         order_fail(order);
     } else if (order->stream) {
         finish_stream(order);
+    } else if (order->encoding) {
+        encode_answer(order, &answer);
     } else {
         buf_init(&body, ANSWER_MAX);
         openai_answer_write(&body, &answer);
@@ -372,30 +465,28 @@ static json_t *data_of(const struct part *part, const struct task_event *event)
     return data;
 }
 
-/* The first image opens the order: from here on it succeeds. */
-static void show_image(struct part *part, const json_t *image)
-{
-    struct order *order = part->order;
-    json_t *images;
-
-    part->has_image = true;
-    if (order->state == ORDER_HELD)
-        order_begin_answer(order);
-    if (order->state != ORDER_OPEN || !order->stream)
-        return;
-    images = json_pack("[O]", image);
-    send_images(part, images);
-    json_decref(images);
-}
-
 /* {"index":0,"image":{"url":...,"size":...}} as an element of generated_images. */
-static void take_image(struct part *part, const struct task_event *event)
+static void send_image_of_event(struct part *part, const struct task_event *event)
 {
-    json_t *data = data_of(part, event), *image = json_object_get(data, "image");
+    json_t *data = data_of(part, event), *image = json_object_get(data, "image"), *images = NULL;
 
     if (image && !json_object_set(image, "index", json_object_get(data, "index")))
-        show_image(part, image);
+        images = json_pack("[O]", image);
+    send_images(part, images);
+    json_decref(images);
     json_decref(data);
+}
+
+/* The first image opens the order: from here on it succeeds. Only streams show it now, so the others do not parse it. */
+static void take_image(struct part *part, const struct task_event *event)
+{
+    struct order *order = part->order;
+
+    part->has_image = true;
+    if (order->state == ORDER_HELD && opens_early(order))
+        order_begin_answer(order);
+    if (order->state == ORDER_OPEN && order->stream)
+        send_image_of_event(part, event);
 }
 
 static void take_end(struct part *part, const struct task_event *event)
@@ -440,9 +531,38 @@ static void part_on_subscribed(struct viewer *viewer)
 
 static void finish_if_ended(struct order *order)
 {
-    if ((order->state == ORDER_HELD || order->state == ORDER_OPEN) && has_ended(order))
+    bool is_waiting = order->is_encoded || encoding_is_busy(order->encoding);
+
+    if ((order->state == ORDER_HELD || order->state == ORDER_OPEN) && has_ended(order) && !is_waiting)
         finish(order);
 }
+
+/* -- events of the encoding */
+
+static void order_on_stored(void *arg)
+{
+    struct order *order = arg;
+
+    if (order->state == ORDER_HELD)
+        order_begin_answer(order);
+}
+
+static void order_on_encoded(void *arg)
+{
+    struct order *order = arg;
+
+    if (order->is_encoded)
+        end_stream(order);
+    else
+        finish_if_ended(order);
+}
+
+static void order_on_room(void *arg)
+{
+    encoding_on_room(((struct order *)arg)->encoding);
+}
+
+/* -- events of a task */
 
 static void part_deliver(struct viewer *viewer, const struct event_frame *frame)
 {
@@ -520,7 +640,7 @@ static void all_asked(struct order *order)
         refuse(order, PROBLEM_DRAINING, 0);
         return;
     }
-    if (has_image(order) && (order->stream || !has_ended(order)))
+    if (has_image(order) && opens_early(order) && (order->stream || !has_ended(order)))
         order_begin_answer(order);
     for (size_t i = 0; i < order->count && order->state == ORDER_OPEN && order->stream; i++)
         send_images(&order->parts[i], json_object_get(order->parts[i].done, "generated_images"));
@@ -591,6 +711,16 @@ static void set_task_ids(struct order *order)
     buf_deinit(&ids);
 }
 
+static bool create_encoding(struct order *order)
+{
+    const struct encoding_events events = {order_on_stored, order_on_encoded, order_on_unreadable, order};
+
+    if (order->format != OPENAI_B64_JSON || !order->orders->encodings)
+        return true;
+    order->encoding = encoding_create(order->orders->encodings, order->exchange, !order->stream, &events);
+    return order->encoding;
+}
+
 static struct order *create(struct orders *orders, struct http_exchange *exchange, const struct order_request *request)
 {
     struct order *order = calloc(1, sizeof(*order) + request->count * sizeof(order->parts[0]));
@@ -603,9 +733,15 @@ static struct order *create(struct orders *orders, struct http_exchange *exchang
     order->state = ORDER_ASKING;
     order->format = request->format;
     order->stream = request->stream;
+    order->transparent = request->transparent;
+    order->endpoint = request->endpoint;
     order->http_1_0 = http_exchange_request(exchange)->minor == 0;
     order->identity = *request->identity;
     order->count = request->count;
+    if (!create_encoding(order)) {
+        free(order);
+        return NULL;
+    }
     for (size_t i = 0; i < order->count; i++) {
         order->parts[i].order = order;
         order->parts[i].viewer.callbacks = &part_callbacks;
@@ -642,6 +778,8 @@ static void order_on_repeat(enum repeat_outcome outcome, const struct order_iden
     }
     order->identity = *identity;
     order->is_registered = true;
+    if (outcome == REPEAT_FOUND)
+        metrics_add(order->orders->config.metrics, SAMPLE(METRIC_OPENAI_REPEATS), 1);
     set_task_ids(order);
     if (submit_tasks(order))
         refuse(order, PROBLEM_STORE_UNAVAILABLE, 0);
@@ -666,12 +804,14 @@ void order_open(struct orders *orders, struct http_exchange *exchange, const str
         if (is_counted)
             client_leave_stream(request->client);
         destroy_submissions(request);
+        orders_count(orders, request->endpoint, OPENAI_REFUSED);
         respond_problem(exchange, problem, NULL);
         return;
     }
     TAILQ_INSERT_TAIL(&orders->all, order, link);
     timeouts_start(orders->answers, &order->timer);
     http_exchange_on_closed(exchange, order_on_closed, order);
+    http_exchange_on_room(exchange, order_on_room);
     http_exchange_close_on_fin(exchange); /* a client that has left may repeat its request at once */
     if (repeats_ask(&orders->config.repeats, &order->identity, order_on_repeat, order, &order->repeat))
         refuse(order, PROBLEM_STORE_UNAVAILABLE, 0);
@@ -691,7 +831,11 @@ struct orders *orders_create(struct loop *loop, const struct orders_config *conf
     orders->answers = timeouts_create(loop, ANSWER_WITHIN_MS, order_on_answer_timeout, NULL);
     orders->holds = timeouts_create(loop, config->hold_ms, order_on_hold_timeout, NULL);
     orders->heartbeats = timeouts_create(loop, config->heartbeat_ms, order_on_heartbeat, NULL);
-    return orders->answers && orders->holds && orders->heartbeats ? orders : orders_destroy(orders);
+    if (config->storage)
+        orders->encodings = encodings_create(loop, config->commands, config->storage);
+    if (!orders->answers || !orders->holds || !orders->heartbeats || (config->storage && !orders->encodings))
+        return orders_destroy(orders);
+    return orders;
 }
 
 struct orders *orders_destroy(struct orders *orders)
@@ -702,6 +846,7 @@ struct orders *orders_destroy(struct orders *orders)
     timeouts_destroy(orders->answers);
     timeouts_destroy(orders->holds);
     timeouts_destroy(orders->heartbeats);
+    encodings_destroy(orders->encodings);
     free(orders);
     return NULL;
 }

@@ -26,13 +26,16 @@
 
 #include "gateway/api/openai/fields.h"
 #include "gateway/api/openai/repeats.h"
+#include "gateway/metrics/gateway_metrics.h"
 
 struct client;
 struct http_exchange;
 struct hub;
 struct loop;
+struct metrics;
 struct orders;
 struct redis;
+struct storage;
 struct submission;
 struct submitter;
 
@@ -42,6 +45,8 @@ struct orders_config {
     struct redis *commands;
     struct submitter *submitter;
     struct repeats repeats;
+    struct storage *storage; /* NULL: no b64_json */
+    struct metrics *metrics; /* of this thread; NULL: nothing is counted */
     int64_t heartbeat_ms;
     int64_t hold_ms; /* how long the head is held */
 };
@@ -53,13 +58,17 @@ struct orders *orders_destroy(struct orders *orders); /* accepts NULL; no order 
 /* Ends all orders so that their clients repeat the request. Submissions under way are answered first. */
 void orders_drain(struct orders *orders);
 
+/* Counts a request that makes no order. */
+void orders_count(const struct orders *orders, enum openai_endpoint endpoint, enum openai_outcome outcome);
+
 struct order_request {
     struct client *client;          /* borrowed: counts its open streams */
     struct submission **submission; /* one per task, without an id; the submissions are taken over, the list is not */
     size_t count;                   /* 1 to OPENAI_N_MAX */
     const struct order_identity *identity; /* copied */
-    bool stream;
+    bool stream, transparent;
     enum openai_format format;
+    enum openai_endpoint endpoint;
 };
 
 /* Answers the exchange, now or later. */

@@ -6,6 +6,7 @@ import { Chart } from './chart.js';
 import { ARK_BOUNDS } from './history.js';
 
 const ROWS_MAX = 200;
+const STORAGE_TROUBLES = { full: 'storage_full', denied: 'storage_denied', other_storage: 'storage_other' };
 
 // Replaces an element's content only if it has changed, so that a text selection is kept, and not while a button in it is pressed: the
 // browser reports a click only if the element that was pressed still exists.
@@ -58,6 +59,7 @@ export class Board {
     this.#drawCharts(overview);
     this.#drawProcesses(overview);
     this.#drawAccount(overview);
+    this.#drawStorage(overview);
     this.#drawRedis(overview);
   }
 
@@ -127,11 +129,39 @@ export class Board {
       cell('status', el('span', { class: `pill ${draining ? 'warn' : 'good'}` }, t(draining ? 'draining' : 'alive'))));
   }
 
-  #load({ slots, busy = 0, streams = 0, connections = 0, threads }) {
+  #load({ slots, busy = 0, streams = 0, connections = 0, threads, ...outbox }) {
     if (slots === undefined) {
       return [`${this.count('n_streams', streams)}, ${this.count('n_connections', connections)}`, el('span', { class: 'muted small under' }, this.count('n_threads', threads ?? 1))];
     }
-    return [this.t('busy_of', { busy, slots }), el('meter', { min: 0, max: Math.max(slots, 1), value: busy, 'aria-label': this.t('load') })];
+    const calls = slots ? [this.t('busy_of', { busy, slots }), el('meter', { min: 0, max: slots, value: busy, 'aria-label': this.t('load') })] : [];
+    return [...calls, ...this.#outbox(outbox, calls.length > 0)];
+  }
+
+  // What a process with the role outbox does.
+  #outbox({ storage, storage_trouble: trouble }, isSecond) {
+    if (!storage) return isSecond ? [] : [this.t('outbox_idle')];
+    const place = isSecond ? 'small under' : 'small';
+    if (trouble) return [el('span', { class: `${place} bad` }, this.t('storage_fails', { said: this.#trouble(trouble) }))];
+    return [el('span', { class: `${place} muted` }, this.t('outbox_copies'))];
+  }
+
+  #trouble(name) {
+    return this.t(STORAGE_TROUBLES[name] ?? 'storage_failed');
+  }
+
+  // Nothing is shown where pictures are not kept.
+  #drawStorage({ processes }) {
+    const { t } = this;
+    const { keeps, outboxes, failing, waiting, givenUp, storages } = storageOf(processes);
+    $('storage-card').hidden = !keeps;
+    if (!keeps) return;
+    this.#facts($('storage'), [
+      ['copies_waiting', waiting === undefined ? '–' : whole(waiting), failing.length ? 'bad' : ''],
+      ['copies_given_up', whole(givenUp), givenUp ? 'warn' : ''],
+      ['storage_state', failing.length ? failing.map(({ name, storage_trouble: said }) => `${name}: ${this.#trouble(said)}`).join(' · ') : t('ok'), failing.length ? 'bad' : ''],
+      ['outboxes', outboxes.length ? outboxes.map(({ name }) => name).join(' · ') : t('none'), outboxes.length ? '' : 'bad'],
+      ['storage_place', storages.join(' · ') || '–', storages.length > 1 ? 'bad' : ''],
+    ]);
   }
 
   #drawAccount({ governor, processes, now_ms: nowMs }) {
@@ -211,6 +241,20 @@ export function total(processes, name) {
 export function imagesLimit(processes) {
   const limits = processes.map((process) => process.images_per_minute).filter((limit) => limit > 0);
   return limits.length ? Math.min(...limits) : 0;
+}
+
+// What the processes report about stored pictures.
+export function storageOf(processes) {
+  const users = processes.filter(({ storage }) => storage);
+  const outboxes = users.filter(({ role }) => role === 'worker');
+  return {
+    keeps: users.length > 0 || processes.some(({ keeps_pictures: keeps }) => keeps),
+    outboxes,
+    failing: outboxes.filter(({ storage_trouble: trouble }) => trouble),
+    waiting: outboxes.length ? Math.max(...outboxes.map(({ copies_waiting: n }) => n ?? 0)) : undefined,
+    givenUp: total(outboxes, 'copies_given_up') ?? 0,
+    storages: [...new Set(users.map(({ storage }) => storage))].sort(),
+  };
 }
 
 // True if no task of the account or model may start.

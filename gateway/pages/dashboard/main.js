@@ -6,7 +6,7 @@ import { age, roughly, whole } from '../shared/format.js';
 import { wireTheme } from '../shared/theme.js';
 import { admin, adminKey, canBeKey, takeKeyFromAddress } from './admin.js';
 import { ask } from './ask.js';
-import { Board, commonVersion, drawTiles, isHeld, isPaused, queueTiles, replace } from './board.js';
+import { Board, commonVersion, drawTiles, isHeld, isPaused, queueTiles, replace, storageOf } from './board.js';
 import { History, Sums, sampleOf } from './history.js';
 import { Panel } from './panel.js';
 import { Tasks } from './tasks.js';
@@ -229,7 +229,7 @@ function troubles() {
 function warnings() {
   const { queue, redis, processes, governor, now_ms: now } = overview;
   const versions = new Set(processes.map(({ version }) => version));
-  const workers = processes.filter(({ role }) => role === 'worker');
+  const workers = processes.filter(({ role, slots }) => role === 'worker' && slots !== 0); // 0: of the role outbox alone
   return [
     queue.paused && ['warn', t('is_paused')],
     processes.length && !workers.length && ['bad', t('no_workers')],
@@ -238,7 +238,16 @@ function warnings() {
     redis.aof_last_write_status && redis.aof_last_write_status !== 'ok' && ['bad', t('aof_failed')],
     redis.evicted_keys > 0 && ['bad', t('redis_evicts')],
     ...breakerNotices(governor, now),
+    ...storageNotices(storageOf(processes)),
   ].filter(Boolean);
+}
+
+function storageNotices({ keeps, outboxes, failing, storages }) {
+  return [
+    keeps && !outboxes.length && ['bad', t('no_outbox')],
+    failing.length && ['bad', t('storage_trouble', { names: failing.map(({ name }) => name).join(', ') })],
+    storages.length > 1 && ['bad', t('storage_mix', { n: storages.length })],
+  ];
 }
 
 // The account comes first: its breaker applies to all models.

@@ -2,6 +2,7 @@
 
 import { $, copyText, el } from '../shared/dom.js';
 import { duration, whole } from '../shared/format.js';
+import { downloadOf, isStored, keptUntil, linkOf } from '../shared/pictures.js';
 import { newStory, applyRecord } from '../playground/story.js';
 import { admin } from './admin.js';
 import { replace } from './board.js';
@@ -123,17 +124,27 @@ export class Panel {
     if (!all) return [];
     const tiles = Array.from({ length: all }, (_, i) => (story.pictures[i] ? this.#picture(i + 1, story.pictures[i]) : this.#lost(i + 1, story.failed[i] ?? {})));
     return [el('h3', {}, this.t('pictures')), el('ul', { class: 'pictures' }, ...tiles),
-      ...(result ? [el('p', { class: 'hint' }, this.t('links_live'))] : [])];
+      ...(result ? [el('p', { class: 'hint' }, this.#keeping(story.pictures.filter(Boolean)))] : [])];
   }
 
-  #picture(number, { url, size }) {
+  #keeping(pictures) {
+    const stored = pictures.find(isStored);
+    return stored ? this.t('links_kept', { day: keptUntil(stored) }) : this.t('links_live');
+  }
+
+  // A stored picture that is not found was erased, has expired, or was never copied: ARK's link is not shown instead.
+  #picture(number, picture) {
     const { t } = this;
+    const { size } = picture;
+    const url = linkOf(picture);
+    const name = t('number', { number });
     const image = el('img', { src: /^(https?:|data:image\/)/i.test(url) ? url : '', alt: t('picture_alt', { number }), decoding: 'async', loading: 'lazy', referrerpolicy: 'no-referrer' });
-    image.onerror = () => image.replaceWith(el('p', { class: 'broken' }, t('picture_broken')));
+    image.onerror = () => image.replaceWith(el('p', { class: 'broken' }, t(isStored(picture) ? 'picture_gone' : 'picture_broken')));
     return el('li', {}, el('div', { class: 'frame' }, image),
-      el('div', { class: 'caption' }, el('span', {}, size || t('number', { number })),
+      el('div', { class: 'caption' }, el('span', {}, size || name),
         el('span', { class: 'links' }, ...(/^https?:/i.test(url)
-          ? [el('a', { href: url, target: '_blank', rel: 'noopener noreferrer', 'aria-label': `${t('open')}: ${t('number', { number })}` }, t('open'))] : []))));
+          ? [el('a', { href: url, target: '_blank', rel: 'noopener noreferrer', 'aria-label': `${t('open')}: ${name}` }, t('open'))] : []),
+        isStored(picture) ? el('a', { href: downloadOf(picture), target: '_blank', rel: 'noopener', 'aria-label': `${t('download')}: ${name}` }, t('download')) : null)));
   }
 
   #lost(number, { code = '', error, message }) {

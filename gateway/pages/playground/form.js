@@ -3,6 +3,7 @@
 import { $ } from '../shared/dom.js';
 import { tab } from '../shared/storage.js';
 import { Models } from './models.js';
+import { Uploads, isUpload } from './uploads.js';
 
 const URLS_MAX = 14;
 const SAMPLE = [
@@ -16,9 +17,16 @@ const FIELDS = ['urls', 'model', ...WORDS, ...NUMBERS, ...FLAGS];
 const KEPT = [...FIELDS, 'model_other'];
 
 export class Form {
-  constructor({ t, count, onChange, onSubmit }) {
+  constructor({ t, count, onChange, onSubmit, onLoad }) {
     Object.assign(this, { t, count, onChange });
-    this.models = new Models({ t, onChange });
+    this.models = new Models({ t, onChange, onLoad });
+    this.uploads = new Uploads({
+      t,
+      urls: () => this.#urls(),
+      add: (id) => this.#add([id]),
+      remove: (id, index) => this.#remove(id, index),
+      fail: (text) => this.show({ urls: text }),
+    });
     this.element = $('form');
     this.element.addEventListener('submit', (event) => {
       event.preventDefault();
@@ -28,6 +36,7 @@ export class Form {
     $('model').addEventListener('change', () => this.models.choose($('model').value));
     $('sample').addEventListener('click', () => this.#fillSample());
     this.#takeDrops();
+    this.#takePastes();
     this.#restore();
     this.showCount();
   }
@@ -44,12 +53,19 @@ export class Form {
     return request;
   }
 
+  // What the gateway says about itself, and what depends on it.
+  async load() {
+    await this.models.load();
+    if (this.models.limits) this.uploads.allow(this.models.limits.upload_bytes);
+  }
+
   // Returns true if the form is valid. Otherwise shows the errors and focuses the first invalid field.
   check() {
     const urls = this.#lines();
-    const odd = urls.find(({ text }) => !/^(https?:\/\/|data:image\/)/i.test(text));
+    const odd = urls.find(({ text }) => !isUpload(text) && !/^(https?:\/\/|data:image\/)/i.test(text));
     const errors = {};
-    if (!urls.length && !$('prompt').value.trim()) errors.urls = this.t('urls_missing');
+    if (this.uploads.busy) errors.urls = this.t('uploads_busy');
+    else if (!urls.length && !$('prompt').value.trim()) errors.urls = this.t('urls_missing');
     else if (urls.length > URLS_MAX) errors.urls = this.t('urls_many', { n: urls.length });
     else if (odd) errors.urls = this.t('urls_line', odd);
     for (const name of NUMBERS.filter((one) => this.models.has(one))) {
@@ -89,8 +105,11 @@ export class Form {
   }
 
   showCount() {
-    const n = this.#lines().length;
-    $('urls-hint').textContent = n ? this.count('urls_count', n) : this.t('urls_hint');
+    const urls = this.#urls();
+    const uploads = urls.filter(isUpload).length;
+    const name = uploads ? 'urls_uploaded' : 'urls_count';
+    $('urls-hint').textContent = urls.length ? this.count(name, urls.length, { uploads }) : this.t('urls_hint');
+    this.uploads.draw();
   }
 
   #lines() {
@@ -111,6 +130,24 @@ export class Form {
     this.#changed();
   }
 
+  // The upload of this id that is the index-th of all uploads.
+  #remove(id, index) {
+    let left = index;
+    $('urls').value = this.#urls().filter((text) => !isUpload(text) || left-- !== 0).join('\n');
+    this.#changed();
+    $('files').focus();
+  }
+
+  // Images that were copied, such as screenshots. Text is pasted as always.
+  #takePastes() {
+    $('urls').addEventListener('paste', (event) => {
+      const { files } = event.clipboardData;
+      if (!files.length) return;
+      event.preventDefault();
+      this.uploads.take(files);
+    });
+  }
+
   #changed() {
     this.show({});
     this.showCount();
@@ -125,7 +162,7 @@ export class Form {
     this.models.choose(draft ? JSON.parse(draft).model : '');
   }
 
-  // Links and images dragged from other pages arrive as text/uri-list.
+  // Links and images dragged from other pages arrive as text/uri-list, images of this device as files.
   #takeDrops() {
     const area = $('urls');
     const lit = (on) => area.classList.toggle('drop', on);
@@ -140,7 +177,7 @@ export class Form {
       const text = event.dataTransfer.getData('text/uri-list') || event.dataTransfer.getData('text/plain');
       const urls = text.split(/\r?\n/).map((line) => line.trim()).filter((line) => line && !line.startsWith('#'));
       if (urls.length) this.#add(urls);
-      else if (event.dataTransfer.files.length) this.show({ urls: this.t('urls_files') });
+      else this.uploads.take(event.dataTransfer.files);
     });
   }
 }

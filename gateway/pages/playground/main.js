@@ -7,6 +7,7 @@ import { tab } from '../shared/storage.js';
 import { wireTheme } from '../shared/theme.js';
 import { listings } from './code.js';
 import { Form } from './form.js';
+import { OwnTasks } from './own_tasks.js';
 import { Run } from './run.js';
 import { newStory, applyRecord, applyHint } from './story.js';
 import { View, isOver } from './view.js';
@@ -22,7 +23,8 @@ function count(name, n, values = {}) {
 }
 
 const view = new View({ t, has, count });
-const form = new Form({ t, count, onChange: drawCode, onSubmit: submit });
+const form = new Form({ t, count, onChange: drawCode, onSubmit: submit, onLoad: loadOwnTasks });
+const ownTasks = new OwnTasks({ t, language, view, current: () => run?.taskId });
 let run = null;
 let story = null;
 let records = [];
@@ -66,6 +68,7 @@ function begin(taskId, request, before) {
   history.replaceState(null, '', `#task=${encodeURIComponent(taskId)}`);
   if (isOver(story)) connected('ended');
   else run.start();
+  ownTasks.mark();
   drawCode();
 }
 
@@ -77,7 +80,12 @@ function take(record) {
   view.draw(story, run.taskId);
   if (before !== story.state || record.data?.stage === 'image') announce(view.statusText(story));
   else if (['cut', 'resumed', 'cancel'].includes(record.kind)) announce(view.stepText(story.steps.at(-1)));
+  if (['start', 'done', 'error'].includes(record.type)) loadOwnTasks();
   drawControls();
+}
+
+function loadOwnTasks() {
+  if (form.models.hasTaskList()) ownTasks.load();
 }
 
 function place(data) {
@@ -141,7 +149,7 @@ function takeKey() {
   }
   wantsKey = false;
   form.show({});
-  form.models.load();
+  form.load();
   if (run.request && !wasAccepted()) return true;
   again();
   return false;
@@ -233,6 +241,7 @@ function wireControls() {
   });
   $('cut').addEventListener('click', () => run.cut());
   $('cancel').addEventListener('click', cancel);
+  $('save-all').addEventListener('click', () => view.saveAll(story, run.taskId));
   $('copy-code').addEventListener('click', (event) => copyText(event.currentTarget, $('code-text').textContent, t('copied')));
   addEventListener('online', () => run?.wake());
   addEventListener('hashchange', restore);
@@ -252,6 +261,7 @@ async function cancel() {
 function drawAll() {
   form.showCount();
   form.models.apply();
+  ownTasks.draw();
   drawControls();
   drawCode();
   if (!story) return;
@@ -272,7 +282,7 @@ $('key').addEventListener('input', () => !wantsKey && key.set($('key').value.tri
 restore();
 drawCode();
 drawControls();
-form.models.load();
+form.load();
 setInterval(() => {
   if (isRunning()) view.tick(story);
   if (['waiting', 'unanswered'].includes(connection[0])) view.showConnection(...connection);

@@ -22,9 +22,8 @@ export class Models {
   #answer = null; // of GET /models; null: not known
   #wanted = '';   // what to choose when it is known
 
-  constructor({ t, onChange }) {
-    this.t = t;
-    this.onChange = onChange;
+  constructor({ t, onChange, onLoad }) {
+    Object.assign(this, { t, onChange, onLoad });
     this.apply();
   }
 
@@ -41,6 +40,12 @@ export class Models {
     this.#fillModels();
     this.choose(this.#wanted);
     this.onChange();
+    this.onLoad();
+  }
+
+  // Of a request; undefined: not known.
+  get limits() {
+    return this.#answer?.limits;
   }
 
   // Also before the list is there.
@@ -54,6 +59,11 @@ export class Models {
   value() {
     const value = $('model').value;
     return value === OTHER ? $('model_other').value.trim() : value;
+  }
+
+  // Whether the gateway keeps a list of the client's tasks.
+  hasTaskList() {
+    return Boolean(this.#answer?.limits.task_list);
   }
 
   has(name) {

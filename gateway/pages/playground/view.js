@@ -2,6 +2,7 @@
 
 import { $, copyText, el } from '../shared/dom.js';
 import { duration, roughly } from '../shared/format.js';
+import { downloadOf, isStored, keptUntil, linkOf, saveAll } from '../shared/pictures.js';
 
 const DECIDED = ['done', 'failed', 'cancelled'];
 export const isOver = (story) => DECIDED.includes(story.state);
@@ -19,6 +20,7 @@ export class View {
     $('pictures').replaceChildren();
     $('error').hidden = true;
     $('connection').hidden = true;
+    $('saved').textContent = '';
   }
 
   draw(story, taskId) {
@@ -37,6 +39,7 @@ export class View {
   // After the language has changed: the tiles have texts too.
   redraw(story, taskId) {
     this.#drawn.clear();
+    $('saved').textContent = '';
     $('pictures').replaceChildren();
     this.draw(story, taskId);
   }
@@ -139,11 +142,29 @@ export class View {
       list.append(el('li', { class: 'coming' }, el('span', { class: 'visually-hidden' }, this.t('picture_coming'))));
     }
     $('result').hidden = !list.children.length;
-    $('links-live').hidden = !story.pictures.some((picture) => picture && !picture.url.startsWith('data:'));
+    this.#drawKeeping(story.pictures.filter(Boolean));
+  }
+
+  // How long the links live, and the button that saves all images.
+  #drawKeeping(pictures) {
+    const stored = pictures.filter(isStored);
+    $('links-live').hidden = !pictures.some((picture) => !isStored(picture) && !picture.url.startsWith('data:'));
+    $('links-kept').hidden = !stored.length;
+    if (stored.length) $('links-kept').textContent = this.t('links_kept', { day: keptUntil(stored[0]) });
+    $('save-box').hidden = stored.length < 2;
+  }
+
+  async saveAll(story, taskId) {
+    $('save-all').disabled = true;
+    $('saved').textContent = this.t('saving');
+    const all = story.pictures.filter(Boolean).length;
+    const saved = await saveAll(story.pictures, taskId).catch(() => 0);
+    $('saved').textContent = saved === all ? this.count('saved_all', saved) : this.t('saved_some', { n: saved, all });
+    $('save-all').disabled = false;
   }
 
   #drawTile(list, i, picture, failure) {
-    const shows = picture ? picture.url : failure ? failure.code : '';
+    const shows = picture ? linkOf(picture) : failure ? failure.code : '';
     const tile = list.children[i];
     if (tile && this.#drawn.get(i) === shows) return;
     const made = picture ? this.#picture(i + 1, picture) : failure ? this.#failed(i + 1, failure) : el('li', { class: 'coming' });
@@ -152,19 +173,33 @@ export class View {
     else list.append(made);
   }
 
-  #picture(number, { url, size }) {
-    const alt = this.t(/^\d/.test(size || '') ? 'picture_alt_size' : 'picture_alt', { number, size });
-    const image = el('img', { src: url, alt, decoding: 'async', referrerpolicy: 'no-referrer' });
-    image.onerror = () => image.replaceWith(el('p', { class: 'broken' }, this.t('picture_broken')));
+  #picture(number, picture) {
+    const { size } = picture;
+    const url = linkOf(picture);
     const name = this.t('number', { number });
     return el('li', {},
-      el('div', { class: 'frame' }, image),
+      el('div', { class: 'frame' }, this.#image(number, picture)),
       el('div', { class: 'caption' },
         el('span', {}, el('strong', {}, name), size ? el('span', { class: 'muted' }, ` ${size}`) : null),
         el('span', { class: 'links' },
           this.#opener(url, name),
+          isStored(picture) ? el('a', { href: downloadOf(picture), target: '_blank', rel: 'noopener', 'aria-label': `${this.t('download')}: ${name}` },
+            this.t('download')) : null,
           el('button', { type: 'button', class: 'link', 'aria-label': `${this.t('copy_link')}: ${name}`,
             onclick: (event) => copyText(event.currentTarget, url, this.t('copied')) }, this.t('copy_link')))));
+  }
+
+  // A picture that could not be copied can still be at ARK.
+  #image(number, picture) {
+    const { url, size } = picture;
+    const alt = this.t(/^\d/.test(size || '') ? 'picture_alt_size' : 'picture_alt', { number, size });
+    const image = el('img', { src: linkOf(picture), alt, decoding: 'async', referrerpolicy: 'no-referrer' });
+    let others = isStored(picture) && /^https?:/i.test(url) ? [url] : [];
+    image.onerror = () => {
+      if (others.length) [image.src, others] = [others[0], []];
+      else image.replaceWith(el('p', { class: 'broken' }, this.t('picture_broken')));
+    };
+    return image;
   }
 
   // Browsers do not navigate to data: URLs, so those are saved instead.

@@ -24,11 +24,13 @@ export class Refusal extends Error {
 }
 
 // Resolves to the response, whatever its status. Without a response it rejects with fetch's error.
-export function call(method, path, { body, headers = {}, signal } = {}) {
+// `blob`: a file as the body, instead of JSON.
+export function call(method, path, { body, blob, headers = {}, signal } = {}) {
   const sent = { ...headers };
   if (body !== undefined) sent['Content-Type'] = 'application/json';
+  if (blob) sent['Content-Type'] = /^image\//.test(blob.type) ? blob.type : 'application/octet-stream';
   if (key.get() && !sent.Authorization) sent.Authorization = `Bearer ${key.get()}`;
-  return fetch(path, { method, headers: sent, signal, cache: 'no-store', body: body === undefined ? undefined : JSON.stringify(body) });
+  return fetch(path, { method, headers: sent, signal, cache: 'no-store', body: body === undefined ? blob : JSON.stringify(body) });
 }
 
 export async function refusal(response) {

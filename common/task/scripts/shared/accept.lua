@@ -1,6 +1,7 @@
--- Whether the queue takes `count` more tasks of this client now. images: the most that each may get; images_limit: of the client per UTC
+-- Whether the queue accepts `count` more tasks of this client now. images: the most that each may get; images_limit: of the client per UTC
 -- day, 0: no limit.
--- -> the queue { now, vtime, waiting, live, last, left }: `left` is the client's images of this day, '' without a limit | nil, the refusal
+-- -> the queue { now, vtime, waiting, live, last, left } | nil, the refusal. live: the client's tasks that are not final; left: the images that the
+-- client may still get today, '' without a limit
 local function room_for(name, count, queue_limit, client_limit, images, images_limit)
   local paused, vtime, waiting, live, last = unpack(redis.call('HMGET', prefix .. 'queue', 'paused', 'vtime', 'waiting', 'live:' .. name, 'vtime:' .. name))
   if paused == '1' then
@@ -25,11 +26,6 @@ local function room_for(name, count, queue_limit, client_limit, images, images_l
     left = text_of(left)
   end
   return { now = created, vtime = vtime, waiting = waiting, live = live, last = last, left = left }
-end
-
--- What the events of a task with this plan owe: letters; nil: nothing.
-local function owes_in(plan)
-  return plan and plan:find('"webhook":{', 1, true) and 'w' or nil
 end
 
 -- The model that a request or a plan names, or nil. Their keys are sorted and `model` comes before all long texts; no text in JSON has a bare quote.

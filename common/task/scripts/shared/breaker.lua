@@ -1,7 +1,7 @@
--- The circuit breaker of the account or of one model. No commands: state in, state out.
+-- The circuit breaker of the account or of one model. Pure: state in, state out.
 --
---     closed --3 failures in a row, or one that says that the account is closed--> open --probe due--> probing
---     probing --ARK does not answer as it should--> open, for twice as long, 10 s at most
+--     closed --3 failures in a row, or one because the account is closed--> open --probe due--> probing
+--     probing --unexpected answer--> open, for twice as long, 10 s at most
 --     probing --ARK answers--> half_open: one task at a time; after connection failures: closed
 --     half_open --the task's call is accepted--> closed          half_open --it fails--> open
 --
@@ -11,7 +11,7 @@
 local BREAKER_RUN, BREAKER_WAIT_MS, BREAKER_WAIT_MAX_MS = 3, 1000, 10000
 local BREAKER_PROBE_MS = 20000 -- a probe without a result is repeated after this
 local BREAKER_TRIAL_MS = 120000
-local BREAKER_WANTED_MS = 60000 -- a model without waiting tasks is not probed any more
+local BREAKER_WANTED_MS = 60000 -- a model without waiting tasks is no longer probed
 local BREAKER_FORGOTTEN_MS = 600000
 
 local function breaker_close(b)
@@ -27,10 +27,10 @@ local function breaker_open(b, at, r)
 end
 
 -- r: worker; ok, calls that ARK accepted; run, failures since the last of them; age, how long ago the youngest of these calls began (of the
--- accepted ones where there are some); closing, that ARK said that the account or model is closed; code, why; until_at;
+-- accepted ones where there are some); closing, true if ARK reported the account or model as closed; code, why; until_at;
 -- probe: '' | good | bad | none (the trial call of half_open ended without evidence).
--- A call that began before the breaker opened says nothing about whether ARK works again, and a failure of a call that began before the one
--- that closed it says nothing about whether ARK fails again.
+-- Ignored: calls that began before the breaker opened, because they do not show whether ARK works again; and failures of calls that began
+-- before the call that closed it, because they do not show whether ARK fails again.
 local function breaker_report(b, at, r)
   local began = at - r.age
   if r.ok > 0 and not b.state then
@@ -61,8 +61,8 @@ local function breaker_report(b, at, r)
 end
 
 -- How many calls may begin. -> calls, ms to wait if it is 0
--- in_flight: calls of the model; nil for the account, whose failures cost nothing. After a failure no further call begins while those in flight may make it three in a row: a call with an
--- unknown outcome may have been charged.
+-- in_flight: calls of the model; nil for the account, whose failures are not charged. After a failure no further call begins while the calls in
+-- flight could be the second and third failure, because a call with an unknown outcome may be charged.
 local function breaker_room(b, at, in_flight)
   if not b.state and b.run and in_flight then
     return math.max(0, BREAKER_RUN - b.run - in_flight), 200
@@ -74,12 +74,12 @@ local function breaker_room(b, at, in_flight)
   return 0, at < b.probe_at and math.min(1000, b.probe_at - at) or 200
 end
 
--- The one call of half_open is given to this worker.
+-- Grants the one call of half_open to this worker.
 local function breaker_try(b, at, worker)
   b.trial_until, b.tried_by = at + BREAKER_TRIAL_MS, worker
 end
 
--- The worker of the probe or the trial was lost, or the answer that granted it.
+-- The worker of the probe or trial was lost, or its answer was.
 local function breaker_free(b, at)
   b.trial_until, b.tried_by = nil, nil
   if b.state == 'probing' then
@@ -87,7 +87,7 @@ local function breaker_free(b, at)
   end
 end
 
--- Whether the caller is to probe.
+-- True if the caller must probe.
 local function breaker_probe(b, at, is_wanted, worker)
   if b.state ~= 'open' and b.state ~= 'probing' or at < b.probe_at
     or not is_wanted and at - math.max(b.since, b.wanted_at or 0) > BREAKER_WANTED_MS then
@@ -97,7 +97,7 @@ local function breaker_probe(b, at, is_wanted, worker)
   return true
 end
 
--- A model of which no task has waited for long.
+-- Closes the breaker of a model that has had no waiting tasks for a long time.
 local function breaker_forget(b, at)
   if b.state and at - math.max(b.since, b.wanted_at or 0, b.probe_at or 0) > BREAKER_FORGOTTEN_MS then
     breaker_close(b)
@@ -107,7 +107,7 @@ local function breaker_forget(b, at)
   end
 end
 
--- The clock was put back.
+-- The clock was set back.
 local function breaker_restart(b, at)
   b.good_at, b.trial_until = nil, nil
   if b.state then

@@ -9,18 +9,21 @@ local function end_of_day(day)
   return (days + 1) * 86400000
 end
 
--- The copies of the pictures that these elements of a task's log announce.
-local function owe_copies(id, elements, at)
-  at = text_of(at)
-  for _, text in ipairs(elements) do
-    local n, index, picture, day, url =
-      text:match('^(%d+) process .*"index":(%d+),"image":{"id":"(%x+)","stored_url":"[^"]-/p/(%d+)/%x+","url":"([^"]+)"')
-    local lane = url and url:match('^https?://([^/?#]+)')
-    if lane then
-      redis.call('HSET', key('picture', picture), 'state', 'owed', 'task', id, 'n', n, 'index', index, 'owner', client(id), 'url', url, 'lane', lane,
-        'day', day, 'created_at', at)
-      redis.call('PEXPIREAT', key('picture', picture), text_of(end_of_day(day) + 86400000))
-      owe('copies', lane, picture, at)
-    end
+-- A picture that event n of the task announces. record: `<id> <day> <index> owed <url>`: its copy is owed; or
+-- `<id> <day> <index> stored <type> <bytes> <sha256> <storage>`: it came as bytes, and its worker has stored it.
+local function keep_picture(id, n, record, at)
+  local picture, day, index, state, rest = record:match('^(%x+) (%d+) (%d+) (%l+) (.*)$')
+  local hash, expires_at = key('picture', picture), text_of(end_of_day(day) + 86400000)
+  if state == 'owed' then
+    local lane, created_at = rest:match('^https?://([^/?#]+)'), text_of(at)
+    redis.call('HSET', hash, 'state', state, 'task', id, 'n', n, 'index', index, 'owner', client(id), 'day', day, 'url', rest, 'lane', lane,
+      'created_at', created_at)
+    redis.call('PEXPIREAT', hash, expires_at)
+    owe('copies', lane, picture, created_at)
+  else
+    local type, bytes, sha256, storage = rest:match('^(%S+) (%d+) (%x+) (.*)$')
+    redis.call('HSET', hash, 'state', state, 'task', id, 'n', n, 'index', index, 'owner', client(id), 'day', day, 'type', type, 'bytes', bytes,
+      'sha256', sha256, 'storage', storage)
+    redis.call('PEXPIREAT', hash, expires_at)
   end
 end

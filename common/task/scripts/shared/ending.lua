@@ -39,7 +39,7 @@ local function close_call(id, t, charge, cost)
   end
 end
 
--- Counts the call that was closed. Nearly every task ends as done with one call, which the counter `done` therefore stands for.
+-- Counts the closed call. Nearly every task ends as done with one call, which the counter `done` includes, so no further counter is written.
 local function count_closed(t, state)
   local calls = (t.closed or 0) - (state == 'done' and 1 or 0)
   if calls ~= 0 then
@@ -84,11 +84,6 @@ local function ledger(t, charged)
     .. earlier .. ',"cost":' .. t.cost .. ',"charged":"' .. charged .. '"}'
 end
 
--- cjson escapes "/", which JSON does not require. Each "/" has its own backslash, so the replacement affects nothing else.
-local function json(value)
-  return (cjson.encode(value):gsub('\\/', '/'))
-end
-
 -- Escapes U+0085, U+2028 and U+2029, at which line readers such as Python's splitlines() split. The plain searches keep this fast for
 -- texts of megabytes.
 local function on_one_line(text)
@@ -98,30 +93,28 @@ local function on_one_line(text)
   return text:find('\194\133', 1, true) and text:gsub('\194\133', '\\u0085') or text
 end
 
--- The JSON of a request's `urls`. It is the request's only list, and strings in JSON contain no bare quote, so a request that ends with
--- a list can be cut without parsing it. cjson would write an empty list as an object.
-local function urls_of(request)
-  local from = request:find('"urls":[', 1, true)
-  if not from or request:find('^%]', from + #'"urls":[') then
-    return '[]'
-  end
-  return request:sub(-2) == ']}' and request:sub(from + #'"urls":', -2) or json(cjson.decode(request).urls)
-end
-
 -- The final event: `n` is its number as a text. extra: a JSON fragment if done, otherwise the error (code, error, retryable, more).
+-- -> the element, and nil, or how the list keeps it: without the long parts that the list has already. Scripts read it with whole.lua.
+local LONG = 256 -- bytes; below, the list would not be shorter by what it costs
 local function done_element(id, n, t, slots, extra)
   local request
-  if t.owes then
+  if t.owes and t.owes:find('w', 1, true) then
     request, t.plan = unpack(redis.call('LRANGE', key('events', id), REQUEST, PLAN))
   else
     request = redis.call('LINDEX', key('events', id), REQUEST)
   end
-  local ended_at = t.ended_at
-  return n .. ' done {"event":"done","data":{"urls":' .. (request and urls_of(request) or '[]') .. ',"generated_images":['
-    .. table.concat(slots.image, ',') .. '],"task_id":"' .. task_id(id) .. '","failed_images":[' .. table.concat(slots.failed, ',') .. '],'
+  local ended_at, urls, images = t.ended_at, request and urls_of(request) or '[]', table.concat(slots.image, ',')
+  local text = n .. ' done {"event":"done","data":{"urls":' .. urls .. ',"generated_images":['
+    .. images .. '],"task_id":"' .. task_id(id) .. '","failed_images":[' .. table.concat(slots.failed, ',') .. '],'
     .. extra .. format(extra ~= '' and ',"timing":{"queued_ms":%d,"ark_ms":%d,"total_ms":%d},' or '"timing":{"queued_ms":%d,"ark_ms":%d,"total_ms":%d},',
       (t.claimed_at or ended_at) - t.epoch, ended_at - (t.called_at or ended_at), ended_at - t.epoch)
     .. ledger(t, charge_of(t, #slots.image)) .. '}'
+  if #urls <= LONG and #images <= LONG then
+    return text
+  end
+  local head = n .. ' done {"event":"done","data":{"urls":'
+  local rest = text:sub(#head + #urls + #',"generated_images":[' + #images + #']' + 1)
+  return text, head .. (#urls > LONG and '@' or urls) .. ',"generated_images":' .. (#images > LONG and '@' or '[' .. images .. ']') .. rest
 end
 
 -- `retryable` invites the client to send the request again, which may be charged again: only true if nothing was charged.
@@ -159,9 +152,15 @@ local function conclude(id, t, state, extra, slots, events, finished)
   local task, ended_at = t.task or key('task', id), now()
   local ended, n = text_of(ended_at), text_of(t.n + 1)
   t.ended_at, t.cost = ended_at, cost_of(id, t)
-  events[#events + 1] = on_one_line(state == 'done' and done_element(id, n, t, slots, extra) or error_element(id, n, t, slots, extra))
+  local final, kept
+  if state == 'done' then
+    final, kept = done_element(id, n, t, slots, extra)
+  else
+    final = error_element(id, n, t, slots, extra)
+  end
+  events[#events + 1] = on_one_line(final)
   local was_running = t.state == 'running'
-  local set = { task, 'state', state, 'ended_at', ended, 'n', n, 'fence', '0', -- what does not apply repeats n
+  local set = { task, 'state', state, 'ended_at', ended, 'n', n, 'fence', '0', -- a pair that does not apply becomes 'n', n
     was_running and 'call' or 'n', was_running and '' or n, was_running and 'worker' or 'n', was_running and '' or n,
     finished and 'finished' or 'n', finished or n }
   local size = 15
@@ -182,11 +181,12 @@ local function conclude(id, t, state, extra, slots, events, finished)
   end
   redis.call('HSET', unpack(set))
   redis.call('PEXPIRE', task, t.ttl)
-  redis.call('PEXPIRE', log(id, n, #events == 1 and events[1] or table.concat(events, '\n'), events, ended_at, t), t.ttl)
+  kept = events[#events] == final and kept or nil -- if nothing in it was escaped
+  redis.call('PEXPIRE', log(id, n, #events == 1 and events[1] or table.concat(events, '\n'), events, kept, t), t.ttl)
   release(id)
   note_end(id, state, tally(state), ended, ended_at - t.ttl)
   count_closed(t, state)
-  settle_images(id, t.reserved, #slots.image)
+  return_unused_images(id, t.reserved, #slots.image)
   return t.n + 1
 end
 

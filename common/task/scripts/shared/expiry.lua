@@ -1,4 +1,4 @@
--- Ends a task that waited past its limit. The caller has taken the id out of pending and delayed, and counts it as waiting no more.
+-- Ends a task that exceeded its time limit in the queue. The caller has removed the id from pending and delayed and from the count of waiting tasks.
 local function expire(id)
   local words, reason = 'The task waited in the queue longer than its limit', redis.call('HGET', key('task', id), 'deferred_for')
   if reason then

@@ -28,7 +28,7 @@ end
 local function outcome_of(id, task)
   if task.ended_at then
     local last = redis.call('LINDEX', key('events', id), '-1')
-    return '[]', '[]', last and last:find('^%d+ %l+ {"event":') and data_of(last) or ''
+    return '[]', '[]', last and last:find('^%d+ %l+ {"event":') and data_of(whole_element(id, last)) or ''
   end
   local slots = slots(id, task)
   return '[' .. table.concat(slots.image, ',') .. ']', '[' .. table.concat(slots.failed, ',') .. ']', ''

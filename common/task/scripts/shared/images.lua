@@ -1,6 +1,6 @@
 local DAY_MS = 86400000
 
--- Adds `count`, which may be negative, to the images that the client's tasks of that day got or may still get.
+-- Adds `count`, which may be negative, to the images that are delivered to or reserved for the client's tasks of that day.
 local function count_images(id, day, count)
   local images = prefix .. 'images:' .. day
   if redis.call('HINCRBY', images, client(id), count) <= 0 then
@@ -9,8 +9,8 @@ local function count_images(id, day, count)
   redis.call('PEXPIRE', images, 2 * DAY_MS)
 end
 
--- At the end of a task, returns the reserved images that it did not get to their day. reserved: "<images> <day>", or false without a limit.
-local function settle_images(id, reserved, delivered)
+-- At the end of a task, returns the images that were reserved but not delivered to their day. reserved: "<images> <day>", or false without a limit.
+local function return_unused_images(id, reserved, delivered)
   if not reserved then
     return
   end

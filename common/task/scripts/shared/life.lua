@@ -1,17 +1,3 @@
--- The UTC day of a time, `20261122`. Algorithm: civil_from_days in Howard Hinnant's "chrono-Compatible Low-Level Date Algorithms".
--- Years start on 1 March, so a leap day is the last day of a year.
-local function day_of(ms)
-  local days = math.floor(ms / DAY_MS) + 719468 -- days since 0000-03-01
-  local era = math.floor(days / 146097)
-  local rest = days - era * 146097
-  local year = math.floor((rest - math.floor(rest / 1460) + math.floor(rest / 36524) - math.floor(rest / 146096)) / 365)
-  local day = rest - 365 * year - math.floor(year / 4) + math.floor(year / 100)
-  local month = math.floor((5 * day + 2) / 153)
-  day = day - math.floor((153 * month + 2) / 5) + 1
-  year = year + era * 400 + (month >= 10 and 1 or 0)
-  return string.format('%04d%02d%02d', year, month < 10 and month + 3 or month - 9, day)
-end
-
 -- Queues a task that is not live: a new one, or one that an operator retries. The caller has written no log of this life.
 -- t: client, epoch (string), hash, max_paid_calls, ttl, queue_ttl, and of the queue: vtime, waiting, live and last, the client's live tasks and
 -- virtual time; more: further fields, such as trace; optional: reserved (images); owes; is_rare: see the field `rare`. request: nil if the list
@@ -37,14 +23,25 @@ local function begin_life(id, t, request, plan)
     set[size + 1], set[size + 2], size = 'reserved', t.reserved .. ' ' .. day, size + 2
     count_images(id, day, t.reserved)
   end
-  local rare = (t.is_rare or t.reserved) and '' or t.owes
+  local owes = t.owes and t.owes ~= '' and t.owes
+  local has_webhook = owes and owes:find('w', 1, true)
+  local rare = (t.is_rare or t.reserved) and '' or has_webhook and owes
   if rare then
     set[size + 1], set[size + 2], size = 'rare', rare, size + 2
   end
-  if t.owes then
-    set[size + 1], set[size + 2], size = 'owes', t.owes, size + 2
+  if owes then
+    set[size + 1], set[size + 2], size = 'owes', owes, size + 2
+    if owes:find(LISTED, 1, true) then
+      local mine = prefix .. MINE .. name
+      redis.call('ZADD', mine, t.epoch, task_id(id))
+      if not t.last or t.epoch % 61 == 0 then -- trim after a pause of the client, and on one write in 61 only: three commands less for the others
+        redis.call('ZREMRANGEBYRANK', mine, '0', -MINE_MAX - 1)
+        redis.call('ZREMRANGEBYSCORE', mine, '-inf', text_of(t.epoch - t.ttl - t.queue_ttl - DAY_MS)) -- they have expired
+        redis.call('PEXPIRE', mine, text_of(t.ttl + 1000 * t.queue_ttl)) -- a client that submits tasks at all submits 1,000 of them in that time
+      end
+    end
   end
-  if redis.call('HSET', unpack(set)) < (size - 1) / 2 and request then -- what was left of another task under this id
+  if redis.call('HSET', unpack(set)) < (size - 1) / 2 and request then -- left over from an earlier task with this id
     redis.call('DEL', task)
     redis.call('HSET', unpack(set))
   end
@@ -73,14 +70,14 @@ local function begin_life(id, t, request, plan)
   else
     length = redis.call('RPUSH', events, start)
   end
-  if length ~= 3 then -- what was left of another task under this id
+  if length ~= 3 then -- left over from an earlier task with this id
     redis.call('LTRIM', events, '-3', '-1')
     redis.call('PERSIST', events)
   end
   redis.call('PUBLISH', key('channel', id), start)
-  if t.owes then
+  if has_webhook then
     -- here: owing webhooks
-    owe_webhooks(id, { start }, t.epoch + 0, { epoch = t.epoch, plan = plan })
+    owe_webhooks(id, start, { epoch = t.epoch, plan = plan, at = t.epoch + 0 })
   end
   return start
 end

@@ -1,21 +1,21 @@
--- The limiter of one model: finds out how much load the account takes for it, from what ARK accepts and refuses. No commands: state in, state out.
+-- The limiter of one model: it learns from accepted and refused calls how much load ARK accepts for it. Pure: state in, state out.
 --
--- Three rules, all of them after published congestion control:
--- * After a refusal one place stays empty for a short time, the cooldown, so that the next call does not meet the same refusal at once.
--- * The limit of calls in flight follows what was really in flight, as BBR does (Cardwell et al., "BBR: Congestion-Based Congestion
---   Control", ACM Queue 14, 2016), and not a fixed fraction of it. A cut counts only if refusals became fewer by it; if they did not, load
---   was not their cause, the cut is taken back, and that share of refusals is tolerated. It grows like slow start: by 1, 2, 4 ... per
---   window, and each time that growing fails, the next try waits longer.
--- * If nothing at all is accepted for a whole window, the limit is one of images per minute: what was made within the last minute is
---   the rate from then on, and it grows again in small steps.
+-- Three rules, all from published congestion control:
+-- * After a refusal one place stays empty for a short time, the cooldown, so that the next call is not refused at once too.
+-- * The limit of calls in flight follows the measured number of calls in flight, as BBR does (Cardwell et al., "BBR: Congestion-Based Congestion
+--   Control", ACM Queue 14, 2016), instead of a fixed fraction. A cut is kept only if it reduced the refusals. If it did not, load
+--   was not their cause: the cut is undone, and that share of refusals is tolerated. The limit grows like slow start: by 1, 2, 4 ... per
+--   window. Each failed growth doubles the delay before the next one.
+-- * If nothing is accepted for a whole window, the limit is one of images per minute. The number of images of the last minute becomes
+--   the rate, which then grows in small steps.
 --
--- A window is long enough for two calls and, where calls are refused, for forty results. Units: ms. A field that is absent is not known.
-local LIMITER_QUIET_MS = 300000 -- after this without a refusal all is forgotten
-local LIMITER_FLOOR = 8         -- calls in flight that a first refusal leaves untouched
+-- A window is long enough for two calls and, if calls are refused, for forty results. Units: ms. An absent field is unknown.
+local LIMITER_QUIET_MS = 300000 -- after this time without a refusal all state is removed
+local LIMITER_FLOOR = 8         -- the lowest limit that a first refusal sets
 local LIMITER_SAMPLES = 40      -- results that a window with refusals waits for
 local LIMITER_HOLD_MS = 10000   -- the longest time between two tries to grow
 local LIMITER_RATE_MIN = 30     -- images per minute below which no rate is learned
-local LIMITER_RATE_MS = 75000   -- for so long after it was learned, refusals are due to the rate
+local LIMITER_RATE_MS = 75000   -- for this time after the rate was learned, refusals are due to it
 
 local function clamp(value, least, most)
   return math.max(least, math.min(most, value))
@@ -43,7 +43,7 @@ local function limiter_hold(m, at)
   m.hold_until = at + m.hold_ms
 end
 
--- To what was in flight on average. Above half, refusals are never taken for chance.
+-- Cuts the limit to the average number of calls in flight. A share of refusals above one half is never considered random.
 local function limiter_cut(m, at, to, share)
   if to < m.limit then
     m.top = m.top or m.limit
@@ -53,7 +53,7 @@ local function limiter_cut(m, at, to, share)
   limiter_hold(m, at)
 end
 
--- The window after a cut. Refusals that are as frequent as before are not due to the load.
+-- The window after a cut. If refusals are as frequent as before, load is not their cause.
 local function limiter_check_cut(m, share)
   if m.cut_share and share > m.cut_share / 2 and share <= 0.5 then
     m.limit, m.tolerated, m.hold_ms, m.hold_until = m.before, share, nil, nil
@@ -76,7 +76,7 @@ local function limiter_knows_rate(m, at)
   return m.rate and at - m.rate_at < LIMITER_RATE_MS
 end
 
--- What was made within a minute when ARK began to refuse is what it takes. A rate that was learned a short while ago is only corrected.
+-- The images of the minute before the first refusal are the rate that ARK accepts. A rate that was learned recently is only corrected.
 local function limiter_learn_rate(m, at)
   local made = m.first_used
   if limiter_knows_rate(m, at) then
@@ -86,7 +86,7 @@ local function limiter_learn_rate(m, at)
   m.rate_wait = math.min(60000, 2 * (m.rate_wait or 5000))
 end
 
--- Nothing is accepted any more, though little is in flight: the minute is full, and the calls in flight were not the cause.
+-- Nothing is accepted although few calls are in flight: the limit is images per minute, not calls in flight.
 local function limiter_dry(m, at)
   m.dry = (m.dry or 0) + 1
   limiter_learn_rate(m, at)
@@ -139,7 +139,7 @@ local function limiter_is_over(m, at)
 end
 
 -- One report of a worker. r: at; held, the calls in flight of all workers since the report before; ok and ok_ms, the calls that ARK took and
--- how long they ran; refused; pause_ms, as ARK asked; used(ms), images of calls that began within so long.
+-- how long they ran; refused; pause_ms, as ARK requested; used(ms), images of calls that began within the last `ms`.
 local function limiter_report(m, r)
   if not m.limit then
     if r.refused == 0 then
@@ -179,7 +179,7 @@ end
 -- limit: calls in flight; cooling: places that are empty after refusals, decays; took: mean duration of an accepted call.
 -- The window: window_at, seen_at (last report), area (sum of calls in flight over ms), ok, ok_ms, refused, full (the limit was reached).
 -- Growth: step (the next one), grew (the last window grew), hold_ms, hold_until (no growth until then).
--- A cut: before (the limit before it), cut_share (the share of refusals that caused it), top (the limit before a row of cuts), tolerated (a share
+-- A cut: before (the limit before it), cut_share (the share of refusals that caused it), top (the limit before a series of cuts), tolerated (a share
 -- of refusals that a cut did not reduce). dry: windows in a row in which nothing was accepted; first_used: images of the minute at the first refusal.
 -- The rate: rate (images per minute), rate_at, rate_wait, rate_step (when and by how much it grows), rate_ok (images since), rate_bound (it was reached).
 -- refused_at: the last refusal; paused_until: as ARK asked.
@@ -193,7 +193,7 @@ local function limiter_forget(m)
   end
 end
 
--- How many more calls may begin, each with so many images. -> calls, ms to wait if it is 0
+-- How many more calls may begin, with this number of images each. -> calls, ms to wait if it is 0
 local function limiter_room(m, at, held, images, used)
   if (m.paused_until or 0) > at then
     return 0, m.paused_until - at

@@ -1,4 +1,4 @@
--- What every end of a task needs of it; t.state is false if there is no such task.
+-- The fields that every end of a task needs. t.state is false if the task does not exist.
 local function load_task(id)
   local h = redis.call('HMGET', key('task', id), 'state', 'attempt', 'paid_calls', 'epoch', 'ttl', 'n', 'claimed_at', 'called_at', 'call', 'unknown_calls',
     'reserved', 'earlier', 'cancel', 'owes')

@@ -1,6 +1,6 @@
--- When Redis will have reached maxmemory if tasks keep ending at the present rate. ended: tasks of the last minute; ttl: how long they stay, ms.
--- Memory grows until as many tasks are stored as end within `ttl`. A task has two keys; those of ended ones expire.
--- -> ms at the earliest, 0 if it is full, -1 if it will not be, or nothing is known
+-- The time until Redis reaches maxmemory if tasks keep ending at the current rate. ended: tasks of the last minute; ttl: how long they are kept, ms.
+-- Memory grows until the number of stored tasks equals the number that end within `ttl`. A task has two keys, which expire after its end.
+-- -> ms at the earliest, 0 if memory is full, -1 if it will not be full, or if nothing is known
 local function memory_full_ms(ended, ttl)
   local info, keyspace = redis.pcall('INFO', 'memory'), redis.pcall('INFO', 'keyspace')
   if type(info) ~= 'string' or type(keyspace) ~= 'string' then

@@ -1,11 +1,11 @@
--- Images of the last minute, in the hash `minute`: one field `<second> <model>` per second in which calls of that model began.
+-- Images of the last minute, in the hash `minute`: a field `<second> <model>` per second in which calls of that model began.
 --
--- A call reaches ARK somewhat later than it is booked. So a second's images count until 60 s and MINUTE_LATE_MS after its end, and no window of 60 s holds
--- more than the limit. After the limit was reached, what becomes free
--- is given out evenly for a minute: one burst must not come back every minute.
+-- A call reaches ARK somewhat later than it is booked. So a second's images count until 60 s and MINUTE_LATE_MS after its end, and no window of 60 s has
+-- more than the limit. After the limit was reached, freed images
+-- are granted evenly for a minute, so that one burst does not repeat every minute.
 local MINUTE_S, MINUTE_KEPT_S, MINUTE_LATE_MS = 60, 180, 500
 
--- The images since `second`, those of one model or of all.
+-- The images since `second`, of one model or of all.
 local function minute_sum(fields, second, model)
   local sum = 0
   for i = 1, #fields, 2 do
@@ -17,7 +17,7 @@ local function minute_sum(fields, second, model)
   return sum
 end
 
--- Once a second: drops old fields, and those of times that the clock has not reached since it was put back. -> used
+-- Once a second: drops old fields, and fields in the future, left over from before the clock was set back. -> used
 local function minute_sweep(key, second)
   local fields, old = redis.call('HGETALL', key), {}
   for i = 1, #fields, 2 do

@@ -1,4 +1,4 @@
--- The queues of work that events leave to do. Entries of a queue wait in lanes, one per host, so that a host that fails delays only its own
+-- The queues of work that follows events. Entries of a queue wait in lanes, one per host, so that a host that fails delays only its own
 -- entries. Per queue: the kind of key that an entry's hash has, its fields with the state, the lane and the fence of the lease, the state in which
 -- the work is to be done, and the fields that LEASE answers.
 local QUEUES = {

@@ -1,4 +1,4 @@
--- Whether a task waits past its limit, whether it was tried before or not.
+-- Whether a waiting task has exceeded its time limit, including tasks that were tried before.
 local function is_overdue(state, queue_until, at)
   return (state == 'queued' or state == 'delayed') and (tonumber(queue_until or '') or math.huge) < at
 end

@@ -1,4 +1,4 @@
--- What events leave to do, for the worker's outbox. The entries of a queue wait in lanes, one per host: see LEASE.
+-- Work that follows events, for the worker's outbox. The entries of a queue wait in lanes, one per host: see LEASE.
 
 -- An entry of a queue, due at that time (a text).
 local function owe(queue, lane, entry, due)

@@ -1,8 +1,8 @@
--- A task's row in operators' lists: id state epoch attempt paid_calls worker code claimed_at ended_at place. nil if it does not exist.
+-- A task's row in operators' lists: id state epoch attempt paid_calls worker code claimed_at ended_at place model. nil if it does not exist.
 -- place: position if queued, due time if delayed, end of the lease if running, otherwise 0.
 local function task_row(id)
-  local row = redis.call('HMGET', key('task', id), 'state', 'epoch', 'attempt', 'paid_calls', 'worker', 'code', 'claimed_at', 'ended_at')
-  local state, place = row[1], 0
+  local row = redis.call('HMGET', key('task', id), 'state', 'epoch', 'attempt', 'paid_calls', 'worker', 'code', 'claimed_at', 'ended_at', 'model')
+  local state, place, model = row[1], 0, table.remove(row) or ''
   if not state then
     return nil
   elseif state == 'queued' then
@@ -15,5 +15,16 @@ local function task_row(id)
   end
   table.insert(row, 1, id)
   table.insert(row, tostring(place))
+  table.insert(row, model)
   return row
+end
+
+-- Compares bytes, as Redis orders members of equal score. Lua's `<` depends on the locale.
+local function is_before(a, b)
+  for i = 1, math.min(#a, #b) do
+    if a:byte(i) ~= b:byte(i) then
+      return a:byte(i) < b:byte(i)
+    end
+  end
+  return #a < #b
 end

@@ -23,7 +23,7 @@ end
 -- A task's slots, read from the `image` and `image_failed` events since its last call began.
 -- Returns two lists of JSON objects, ordered by `index`: `image` (delivered) and `failed`. No slot is in both.
 -- t: the task, of which n is needed. more: data of further events that are not in the log yet, or nil. expected: slots below this
--- index without an event count as failed, with the message `why`.
+-- index without an event count as failed, with the message `why`. t.last: the index of the last element to read, nil for all.
 local function slots(id, t, more, expected, why)
   if t.has_no_slots and not expected and #more == 1 then -- the most frequent task: one image, which comes with the end
     local kind, index, rest = slot_of(more[1], 1)
@@ -44,7 +44,7 @@ local function slots(id, t, more, expected, why)
 
   local from = not t.has_no_slots and tonumber(redis.call('HGET', key('task', id), 'call_n') or 1)
   if from and t.n - from > 0 then
-    for _, text in ipairs(redis.call('LRANGE', key('events', id), from + FIRST_EVENT, '-1')) do
+    for _, text in ipairs(redis.call('LRANGE', key('events', id), from + FIRST_EVENT, t.last or '-1')) do
       take(text, 2)
     end
   end

@@ -43,16 +43,16 @@ local function owe_webhook(id, epoch, n, url, generation, lane, body, at)
   owe('webhooks', lane, entry, at)
 end
 
--- The deliveries of those elements of a task's log that its webhook asks for. -> their number
-local function owe_webhooks(id, elements, at, t)
+-- The deliveries of those elements of a task's log that its webhook asks for. text: the elements, one per line. -> their number
+local function owe_webhooks(id, text, t)
   local words, generation, url = webhook_in(t.plan or redis.call('LINDEX', key('events', id), PLAN))
-  local lane, count, epoch = url and webhook_lane(id, url), 0, t.epoch
-  for _, text in ipairs(lane and elements or {}) do
-    local n, type = text:match('^(%d+) (%l+) ')
-    local word = n and webhook_word(type, text)
+  local lane, count, epoch, at = url and webhook_lane(id, url), 0, t.epoch, t.ended_at or t.at
+  for element in (lane and text or ''):gmatch('[^\n]+') do
+    local n, type = element:match('^(%d+) (%l+) ')
+    local word = n and webhook_word(type, element)
     if word and words:find(word, 1, true) then
-      epoch = epoch or redis.call('HGET', key('task', id), 'epoch')
-      owe_webhook(id, epoch, n, url, generation, lane, webhook_body(id, n, type, text), text_of(at))
+      epoch, at = epoch or redis.call('HGET', key('task', id), 'epoch'), at or now()
+      owe_webhook(id, epoch, n, url, generation, lane, webhook_body(id, n, type, element), text_of(at))
       count = count + 1
     end
   end

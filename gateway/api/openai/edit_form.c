@@ -1,0 +1,143 @@
+#include "gateway/api/openai/edit_form.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/macros.h"
+
+enum text_type { TEXT_STRING, TEXT_INTEGER, TEXT_REAL, TEXT_BOOLEAN };
+
+/* Of the fields that are not strings. */
+static const struct {
+    const char *name;
+    enum text_type type;
+} types[] = {
+    {"n",                   TEXT_INTEGER},
+    {"output_compression",  TEXT_INTEGER},
+    {"partial_images",      TEXT_INTEGER},
+    {"seed",                TEXT_INTEGER},
+    {"max_paid_calls",      TEXT_INTEGER},
+    {"guidance_scale",      TEXT_REAL   },
+    {"stream",              TEXT_BOOLEAN},
+    {"watermark",           TEXT_BOOLEAN},
+    {"layer_decomposition", TEXT_BOOLEAN},
+};
+
+void edit_form_init(struct edit_form *form, struct validate_errors *errors)
+{
+    *form = (struct edit_form){.root = json_object(), .images = json_array(), .errors = errors};
+    buf_init(&form->text, EDIT_TEXT_MAX);
+    form->no_memory = !form->root || !form->images;
+}
+
+void edit_form_deinit(struct edit_form *form)
+{
+    json_decref(form->root);
+    json_decref(form->images);
+    buf_deinit(&form->text);
+}
+
+bool edit_form_is_image(const char *name)
+{
+    return strcmp(name, "image") == 0 || strcmp(name, "image[]") == 0;
+}
+
+void edit_form_complain(struct edit_form *form, const char *name, const char *detail)
+{
+    char pointer[VALIDATE_POINTER_SIZE];
+
+    validate_pointer(pointer, name);
+    validate_complain(form->errors, pointer, "%s", detail);
+}
+
+/* -- one text */
+
+static enum text_type type_of(const char *name)
+{
+    for (size_t i = 0; i < ARRAY_LENGTH(types); i++)
+        if (strcmp(types[i].name, name) == 0)
+            return types[i].type;
+    return TEXT_STRING;
+}
+
+static json_t *read_integer(const char *text)
+{
+    char *end;
+    long long value;
+
+    errno = 0;
+    value = strtoll(text, &end, 10);
+    return *text && !*end && !errno ? json_integer(value) : NULL;
+}
+
+static json_t *read_real(const char *text)
+{
+    char *end;
+    double value = strtod(text, &end);
+
+    return *text && !*end ? json_real(value) : NULL; /* NULL for infinity too */
+}
+
+static json_t *read_boolean(const char *text)
+{
+    if (strcmp(text, "true") == 0 || strcmp(text, "True") == 0) /* Python's str() */
+        return json_true();
+    return strcmp(text, "false") == 0 || strcmp(text, "False") == 0 ? json_false() : NULL;
+}
+
+/* NULL: not UTF-8. */
+static json_t *read_text(const char *name, const char *text, size_t len)
+{
+    enum text_type type = strlen(text) == len ? type_of(name) : TEXT_STRING;
+    json_t *value = type == TEXT_INTEGER   ? read_integer(text)
+                    : type == TEXT_REAL    ? read_real(text)
+                    : type == TEXT_BOOLEAN ? read_boolean(text)
+                                           : NULL;
+
+    return value ? value : json_stringn(text, len);
+}
+
+void edit_form_begin_text(struct edit_form *form, const char *name)
+{
+    memcpy(form->name, name, strlen(name) + 1);
+    buf_clear(&form->text);
+}
+
+void edit_form_add_text(struct edit_form *form, const char *bytes, size_t len)
+{
+    buf_add(&form->text, bytes, len);
+}
+
+void edit_form_end_text(struct edit_form *form)
+{
+    json_t *value = buf_error(&form->text) ? NULL : read_text(form->name, buf_text(&form->text), form->text.len);
+
+    if (buf_error(&form->text))
+        edit_form_complain(form, form->name, "is too long");
+    else if (!value)
+        edit_form_complain(form, form->name, "must be a text in UTF-8");
+    else if (edit_form_is_image(form->name))
+        form->no_memory |= json_array_append(form->images, value) != 0;
+    else if (json_object_get(form->root, form->name))
+        edit_form_complain(form, form->name, "is given twice");
+    else
+        form->no_memory |= json_object_set(form->root, form->name, value) != 0;
+    json_decref(value);
+}
+
+/* -- the whole form */
+
+void edit_form_add_image(struct edit_form *form, const char *url)
+{
+    form->no_memory |= json_array_append_new(form->images, json_string(url)) != 0;
+}
+
+json_t *edit_form_finish(struct edit_form *form)
+{
+    if (!json_array_size(form->images))
+        edit_form_complain(form, "image", "is required: at least one file");
+    form->no_memory |= json_object_set(form->root, "image", form->images) != 0;
+    return form->no_memory ? NULL : form->root;
+}

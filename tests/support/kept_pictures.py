@@ -1,0 +1,133 @@
+"""Pictures under random faults: some are erased while the faults go on, and at the end each of the others must be stored once, as ARK made it.
+
+    pictures = Pictures(world, folder, seed, addresses)         # addresses() -> where gateways are now
+    world.worker(**pictures.options())
+    pictures.start(stories)
+    ...
+    pictures.stop()
+    pictures.judge(looked_tasks)        # violations, a list of (task id, text)
+"""
+
+import hashlib
+import json
+import pathlib
+import random
+import threading
+
+from support.http_client import fetch
+from support.processes import eventually
+from support.scripts import PREFIX
+
+RECORD = 192                # bytes at the end of a file, see common/storage/record.h
+ERASED_SHARE = 0.2
+LEASE_S = 6
+
+
+class Pictures:
+    def __init__(self, world, folder, seed, addresses):
+        self.world, self.folder, self.addresses = world, pathlib.Path(folder, "pictures"), addresses
+        self.rng = random.Random(f"{seed} pictures")
+        self.erased, self.problems = set(), []
+        self._thread, self._stop = None, threading.Event()
+
+    def options(self):
+        """Of gateways and workers. Links lead to the simulator, whose address is private."""
+        return {"STORAGE": self.folder}
+
+    def worker_options(self):
+        return {**self.options(), "OUTBOX_LEASE": f"{LEASE_S}s", "ARK_IMAGE_URL_MAP": f"{self.world.ark.url}/={self.world.ark.url}/"}
+
+    # -- erasing
+
+    def start(self, stories):
+        self._thread = threading.Thread(target=self._erase_some, args=(stories,), daemon=True)
+        self._thread.start()
+
+    def stop(self):
+        self._stop.set()
+        self._thread.join(60)
+
+    def _erase_some(self, stories):
+        seen = 0
+        while not self._stop.wait(0.1):
+            for story in stories[seen:]:
+                seen += 1
+                if self.rng.random() < ERASED_SHARE:
+                    self._erase_when_done(story)
+
+    def _erase_when_done(self, story):
+        while not (story.finished or story.left) and not self._stop.is_set():
+            self._stop.wait(0.05)
+        last = json.loads(story.frames[-1].data)["data"] if story.finished else {}
+        for image in last.get("generated_images", [])[:1]:
+            self._erase(story.task_id, image)
+
+    def _erase(self, task_id, image):
+        """Until a gateway answers. If an answer was lost, the next one is 404."""
+        tries = 0
+        while True:
+            tries += 1
+            try:
+                status = fetch(self.rng.choice(self.addresses()), "DELETE", image["stored_url"], seconds=10).status
+            except (OSError, AssertionError):
+                status = 0
+            if status in (204, 404):
+                if status == 404 and tries == 1:
+                    self.problems.append((task_id, f"a picture of an event was not found: {image['id']}"))
+                self.erased.add(image["id"])
+                return
+            if self._stop.wait(0.1):
+                return          # it may be erased or not: judged as it is
+
+    # -- judging
+
+    def settle(self, seconds):
+        """Waits until nothing is owed. A host that failed may be waited for up to five minutes: that is over now."""
+        redis = self.world.redis
+
+        def nothing_owed():
+            for queue in ("copies", "deletions"):
+                for lane in redis("ZRANGE", f"{PREFIX}lanes:{queue}", 0, -1):
+                    lane = lane.decode()
+                    redis("HSET", f"{PREFIX}lane:{queue}:{lane}", "paused_until", 0)
+                    for entry in redis("ZRANGE", f"{PREFIX}owed:{queue}:{lane}", 0, -1) if queue == "copies" else []:
+                        redis("ZADD", f"{PREFIX}owed:{queue}:{lane}", "XX", 0, entry)
+                    redis("ZADD", f"{PREFIX}lanes:{queue}", "XX", 0, lane)
+            return not redis("EXISTS", *(f"{PREFIX}{kind}:{queue}" for kind in ("lanes", "leased") for queue in ("copies", "deletions")))
+        eventually(nothing_owed, "nothing is owed", seconds)
+
+    def _files(self):
+        return {path.name: path for path in self.folder.glob("2*/*")}
+
+    def judge(self, tasks):
+        """tasks: id -> task, as support.store has looked at them."""
+        files, found = self._files(), list(self.problems)
+        announced = {}
+        for task_id, task in tasks.items():
+            for event in task.log:
+                image = event.data.get("image") or {}
+                if "id" in image:
+                    announced[image["id"]] = (task_id, image["url"])
+        counts = {"kept": 0, "erased": 0}
+        for picture, (task_id, url) in announced.items():
+            state = (self.world.redis("HGET", f"{PREFIX}picture:{picture}", "state") or b"none").decode()
+            if picture in self.erased or state == "erased":
+                counts["erased"] += 1
+                found += [(task_id, f"erased, and there: {picture} {state}")] if picture in files or state != "erased" else []
+            else:
+                counts["kept"] += 1
+                found += [(task_id, words) for words in self._wrong(picture, state, url, files.get(picture))]
+        found += [("", f"a file that no event has: {name}") for name in files.keys() - announced.keys()]
+        found += [("", f"a temporary file: {path.name}") for path in (self.folder / "tmp").iterdir()]
+        print(f"pictures: {json.dumps(counts)}")
+        return found
+
+    def _wrong(self, picture, state, url, file):
+        if state != "stored" or not file:
+            return [f"not stored: {picture} {state} {'with' if file else 'without'} a file"]
+        stored = file.read_bytes()[:-RECORD]
+        made = fetch(url.split("/")[2], "GET", "/" + url.split("/", 3)[3]).body
+        sha256 = self.world.redis("HGET", f"{PREFIX}picture:{picture}", "sha256").decode()
+        if stored != made or hashlib.sha256(stored).hexdigest() != sha256:
+            return [f"stored with other bytes: {picture}, {len(stored)} of {len(made)}"]
+        return []
