@@ -20,6 +20,7 @@
 #include "common/task/audit.h"
 #include "common/task/keys.h"
 #include "common/task/schema.h"
+#include "common/task/settler.h"
 #include "common/task/storage_check.h"
 #include "common/webhook/signature.h"
 #include "gateway/access/cors.h"
@@ -250,12 +251,12 @@ static bool create_audit(struct gateway *gateway)
 
     if (!config->name)
         return true;
-    keys_prefix(gateway->prefix, 0);
     gateway->audit = audit_create(&(struct audit_config){.loop = gateway->loop,
                                                          .redis = gateway->commands,
                                                          .prefix = gateway->prefix,
                                                          .process = config->name,
-                                                         .interval_ms = config->options->shared.audit_ms});
+                                                         .interval_ms = config->options->shared.audit_ms,
+                                                         .settler = gateway->settler});
     return gateway->audit;
 }
 
@@ -266,6 +267,20 @@ static void gateway_on_abandoned(const char *full_id, enum on_disconnect what, v
     const struct gateway *gateway = arg;
 
     disconnects_apply(gateway->disconnects, full_id, what);
+}
+
+static void gateway_on_spending(const struct spending *spending, void *arg)
+{
+    const struct gateway *gateway = arg;
+
+    gateway_metrics_count_spending(gateway->metrics, spending);
+}
+
+static struct settler *create_settler(struct gateway *gateway)
+{
+    keys_prefix(gateway->prefix, 0);
+    return settler_create(
+        &(struct settler_config){.loop = gateway->loop, .redis = gateway->commands, .prefix = gateway->prefix});
 }
 
 static void gateway_on_short_upload(const char *client, const char *sha256, const char *name, void *arg)
@@ -288,6 +303,7 @@ static struct submitter *create_submitter(struct gateway *gateway)
         .upload_life_ms = *options->storage.place ? UPLOAD_LIFE_MS + options->queue_ttl_ms : 0,
         .on_short_upload = gateway_on_short_upload,
         .on_abandoned = gateway_on_abandoned,
+        .on_spending = gateway->metrics ? gateway_on_spending : NULL,
         .arg = gateway});
 }
 
@@ -393,6 +409,7 @@ static void fill_contexts(struct gateway *gateway)
         .commands = gateway->commands,
         .keyring = config->keyring,
         .submitter = gateway->submitter,
+        .settler = gateway->settler,
         .streams = gateway->streams,
         .storage = gateway->location.storage,
         .uploads = gateway->uploads,
@@ -403,6 +420,9 @@ static void fill_contexts(struct gateway *gateway)
         .redis_connections = REDIS_CONNECTIONS * (size_t)options->threads,
         .max_paid_calls = (int)options->max_paid_calls,
         .max_paid_calls_limit = (int)options->max_paid_calls_limit,
+        .spend_day = options->spend_day,
+        .spend_month = options->spend_month,
+        .usage = options->usage,
         .defaults = &options->request,
         .data_urls = options->data_urls,
         .task_list = gateway_options_list_tasks(options),
@@ -423,7 +443,8 @@ static int gateway_create_parts(struct gateway *gateway, const char **why)
     gateway->loop = loop_create();
     gateway->latency = (struct latency){.loop = gateway->loop, .metrics = gateway->metrics};
     if (!gateway->loop || !(gateway->commands = create_commands(gateway)) || !(gateway->hub = create_hub(gateway)) ||
-        !(gateway->disconnects = disconnects_create(gateway->commands, gateway->hub)) ||
+        !(gateway->settler = create_settler(gateway)) ||
+        !(gateway->disconnects = disconnects_create(gateway->commands, gateway->hub, gateway->settler)) ||
         !(gateway->submitter = create_submitter(gateway)) || !create_presence(gateway) || !create_audit(gateway) ||
         !(gateway->streams = create_streams(gateway)))
         return ERR_NO_MEMORY;
@@ -472,6 +493,7 @@ struct gateway *gateway_destroy(struct gateway *gateway)
     hub_destroy(gateway->hub);
     audit_destroy(gateway->audit);
     presence_destroy(gateway->presence);
+    settler_destroy(gateway->settler);
     redis_destroy(gateway->commands);
     loop_destroy(gateway->loop);
     keyset_unref(gateway->admission.keys);

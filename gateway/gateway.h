@@ -54,6 +54,7 @@ struct metrics;
 struct presence;
 struct redis;
 struct redis_address;
+struct settler;
 struct storage_check;
 struct streams;
 struct submitter;
@@ -85,6 +86,7 @@ struct gateway {
     struct hub *hub; /* owns the subscriber connection */
     struct disconnects *disconnects;
     struct submitter *submitter;
+    struct settler *settler;
     struct streams *streams;
     struct orders *orders;
     struct openai_aliases aliases;
@@ -94,11 +96,11 @@ struct gateway {
     struct admission admission;
     char webhook_key[WEBHOOK_FINGERPRINT_SIZE]; /* for presence: tells different secrets apart; "": no webhooks */
     struct api_context api;                     /* the argument of all handlers */
+    char prefix[KEYS_PREFIX_SIZE];
 
     /* First thread only: announces the process in Redis and takes its turn in auditing the queue. */
     struct presence *presence;
     struct audit *audit;
-    char prefix[KEYS_PREFIX_SIZE];
 
     struct location location; /* zeroed if pictures are not kept */
     struct uploads *uploads;  /* NULL if pictures are not kept */

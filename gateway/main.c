@@ -96,8 +96,13 @@ static int load_keys(struct program *program)
         .defaults = {.most = {[CLIENT_REQUESTS] = o->client_requests,
                               [CLIENT_QUEUED] = o->client_limit,
                               [CLIENT_STREAMS] = o->client_streams,
-                              [CLIENT_IMAGES] = o->client_images}},
-        .open = {.most = {[CLIENT_QUEUED] = o->client_limit, [CLIENT_IMAGES] = o->client_images}},
+                              [CLIENT_IMAGES] = o->client_images,
+                              [CLIENT_SPEND_DAY] = o->client_spend_day,
+                              [CLIENT_SPEND_MONTH] = o->client_spend_month}},
+        .open = {.most = {[CLIENT_QUEUED] = o->client_limit,
+                          [CLIENT_IMAGES] = o->client_images,
+                          [CLIENT_SPEND_DAY] = o->client_spend_day,
+                          [CLIENT_SPEND_MONTH] = o->client_spend_month}},
     };
     struct buf why;
     int err;

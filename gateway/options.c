@@ -9,6 +9,7 @@
 #include "common/base/buf.h"
 #include "common/base/host_port.h"
 #include "common/base/macros.h"
+#include "common/base/money.h"
 #include "common/http/request.h"
 #include "common/storage/location.h"
 #include "common/webhook/signature.h"
@@ -94,6 +95,16 @@ static const struct option_row rows[] = {
       "open streams of a client with keys on this gateway; further ones get 429; 0: no limit", NULL },
     { "client-images", "GATEWAY_CLIENT_IMAGES", OPT_INT, AT(client_images), "0", 0, 1000000000,
       "images per UTC day of a client's tasks; further ones get 429; 0: no limit", NULL },
+    { "client-spend-day", "GATEWAY_CLIENT_SPEND_DAY", OPT_MONEY, AT(client_spend_day), "0", 0, MONEY_MAX,
+      "the most that a client's tasks may cost per UTC day, in the catalogue's currency; further ones get 429; 0: no limit", NULL },
+    { "client-spend-month", "GATEWAY_CLIENT_SPEND_MONTH", OPT_MONEY, AT(client_spend_month), "0", 0, MONEY_MAX,
+      "the same per UTC month", NULL },
+    { "spend-day", "GATEWAY_SPEND_DAY", OPT_MONEY, AT(spend_day), "0", 0, MONEY_MAX,
+      "the most that the tasks of all clients together may cost per UTC day; 0: no limit", NULL },
+    { "spend-month", "GATEWAY_SPEND_MONTH", OPT_MONEY, AT(spend_month), "0", 0, MONEY_MAX,
+      "the same per UTC month", NULL },
+    { "usage", "GATEWAY_USAGE", OPT_BOOL, AT(usage), "off", 0, 0,
+      "count tasks, images and costs by day, client and model; tasks to which a spending limit applies are always counted", NULL },
     { "task-list", "GATEWAY_TASK_LIST", OPT_CHOICE, AT(task_list), "auto", 0, 0,
       "keep a list of each client's tasks, for GET /tasks; auto: if there is a keys file. Without keys, everybody can read the list", "auto|on|off" },
     { "client-uploads", "GATEWAY_CLIENT_UPLOADS", OPT_INT, AT(client_uploads), "1000", 0, 1000000000,

@@ -25,6 +25,8 @@ struct gateway_options {
     int64_t client_requests, client_streams, client_images; /* 0: no limit */
     int64_t client_uploads, client_upload_bytes;            /* 0: no limit */
     int64_t uploads_max, upload_timeout_ms;
+    int64_t client_spend_day, client_spend_month, spend_day, spend_month; /* micro-units; 0: no cap */
+    bool usage;
     int64_t body_max, connections_max, connections_per_address, output_max;
     int64_t head_max, headers_max;
     int64_t head_timeout_ms, body_timeout_ms, idle_timeout_ms, write_timeout_ms;

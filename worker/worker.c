@@ -18,6 +18,7 @@
 #include "common/task/audit.h"
 #include "common/task/keys.h"
 #include "common/task/schema.h"
+#include "common/task/settler.h"
 #include "common/task/storage_check.h"
 #include "common/web/link_rules.h"
 #include "common/web/web.h"
@@ -67,6 +68,7 @@ struct worker {
     struct lease_keeper *leases;
     struct claim *claim;
     struct reaper *reaper;
+    struct settler *settler;
     struct presence *presence;
 
     /* Of the role outbox, if pictures are kept; otherwise NULL. */
@@ -108,7 +110,8 @@ static void worker_on_left(void *arg)
 /* Without Redis, permits and leases expire by themselves. */
 static bool has_left_redis(const struct worker *worker)
 {
-    return !redis_is_ready(worker->commands) || (worker->claim_stopped && governor_is_idle(worker->governor));
+    return !redis_is_ready(worker->commands) ||
+           (worker->claim_stopped && governor_is_idle(worker->governor) && settler_is_idle(worker->settler));
 }
 
 static void check_drained(struct worker *worker)
@@ -155,6 +158,11 @@ static void worker_on_granted(int granted, int64_t wait_ms, void *arg)
 }
 
 static void worker_on_governor_idle(void *arg)
+{
+    check_drained(arg);
+}
+
+static void worker_on_settler_idle(void *arg)
 {
     check_drained(arg);
 }
@@ -393,6 +401,7 @@ static void set_context(struct worker *worker)
         .governor = worker->governor,
         .metrics = worker->config.metrics,
         .leases = worker->leases,
+        .settler = worker->settler,
         .prefix = worker->prefix,
         .lease_ms = options->lease_ms,
         .max_attempts = (int)options->max_attempts,
@@ -506,7 +515,14 @@ static bool create_queue(struct worker *worker)
                                                         .on_job = worker_on_job,
                                                         .on_stopped = worker_on_claim_stopped,
                                                         .arg = worker});
-    worker->reaper = reaper_create(worker->config.loop, worker->commands, worker->prefix);
+    worker->settler = settler_create(&(struct settler_config){.loop = worker->config.loop,
+                                                              .redis = worker->commands,
+                                                              .prefix = worker->prefix,
+                                                              .on_idle = worker_on_settler_idle,
+                                                              .arg = worker});
+    if (!worker->settler)
+        return false;
+    worker->reaper = reaper_create(worker->config.loop, worker->commands, worker->prefix, worker->settler);
     return worker->leases && worker->claim && worker->reaper;
 }
 
@@ -525,7 +541,8 @@ static bool create_ops(struct worker *worker)
                                                         .redis = worker->commands,
                                                         .prefix = worker->prefix,
                                                         .process = worker->config.name,
-                                                        .interval_ms = options->shared.audit_ms});
+                                                        .interval_ms = options->shared.audit_ms,
+                                                        .settler = worker->settler});
     return worker->presence && worker->audit;
 }
 
@@ -717,6 +734,7 @@ struct worker *worker_destroy(struct worker *worker)
     presence_destroy(worker->presence);
     audit_destroy(worker->audit);
     reaper_destroy(worker->reaper);
+    settler_destroy(worker->settler);
     claim_destroy(worker->claim);
     lease_keeper_destroy(worker->leases);
     durability_destroy(worker->durability);

@@ -17,6 +17,7 @@ from arkctl_lib.resp import Redis
 from arkctl_lib.store import LISTS, Store
 from arkctl_lib.terminal import Terminal, clean
 from arkctl_lib.top import top
+from arkctl_lib.usage import usage
 from arkctl_lib.watch import submit, tail
 from arkctl_lib.webhooks import webhook, webhooks
 
@@ -226,6 +227,12 @@ def _add_operator_commands(commands):
     test.add_argument("--client", help="the client whose secret signs (default: public)")
     test.add_argument("--wait", type=_seconds, default=30.0, metavar="SECONDS", help="for the result (default: 30)")
     commands.add("workers", "list the running gateways and workers", workers)
+    parser = commands.add("usage", "show what tasks have cost, by day, client and model", usage)
+    parser.add_argument("--month", action="store_true", help="by month instead of by day")
+    parser.add_argument("--from", dest="first", metavar="DAY", help="the first day (2026-11-30), or month (2026-11) with --month (default: the last 30 days or 12 months)")
+    parser.add_argument("--to", dest="last", metavar="DAY", help="the last day or month (default: the present one)")
+    parser.add_argument("--own", action="store_true", help="only the tasks of the client that --key belongs to; needs no admin key")
+    parser.add_argument("--csv", action="store_true", help="print CSV")
     parser = commands.add("top", "show a live overview; q quits", top)
     parser.add_argument("--once", action="store_true", help="print the overview once")
     parser.add_argument("--interval", type=_seconds, default=1.0, metavar="SECONDS", help="default: 1")

@@ -66,6 +66,9 @@ static const char *const default_details[PROBLEM_COUNT] = {
     [PROBLEM_RATE_LIMITED] = "This client's requests per minute are used up. Wait as long as Retry-After says.",
     [PROBLEM_TOO_MANY_STREAMS] = "This client's limit of open streams is reached. Close one and retry.",
     [PROBLEM_IMAGES_PER_DAY] = "Request fewer images, or wait until 00:00 UTC, as long as Retry-After says.",
+    [PROBLEM_BUDGET_EXHAUSTED] =
+        "Request a cheaper task, or wait as long as Retry-After says. Arkrelay-Spending lists this client's limits.",
+    [PROBLEM_PRICE_UNKNOWN] = "Use a model that GET /models lists with a price, or ask the operator to add one.",
     [PROBLEM_TASK_NOT_FAILED] = "The task has ended with a result. Submit a new task to get another one.",
     [PROBLEM_INVALID_QUERY] = "Correct the parameters in the query of the request target.",
     [PROBLEM_STORE_UNAVAILABLE] = "Redis does not answer. Wait as long as Retry-After says.",

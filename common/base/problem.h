@@ -47,6 +47,8 @@ struct buf;
     X(RATE_LIMITED,           "rate_limited",           429, true,  "This client has sent too many requests")          \
     X(TOO_MANY_STREAMS,       "too_many_streams",       429, true,  "This client has too many streams open")           \
     X(IMAGES_PER_DAY,         "images_per_day",         429, true,  "This client's daily image limit is used up")      \
+    X(BUDGET_EXHAUSTED,       "budget_exhausted",       429, true,  "A spending limit leaves no room for this task")  \
+    X(PRICE_UNKNOWN,          "price_unknown",          422, false, "A spending limit applies, and the price is not known") \
     X(TASK_NOT_FAILED,        "task_not_failed",        409, false, "Only failed or cancelled tasks can be retried")   \
     X(INVALID_QUERY,          "invalid_query",          400, false, "A query parameter is not valid")                  \
     X(STORE_UNAVAILABLE,      "store_unavailable",      503, true,  "Redis is not available")                          \

@@ -19,6 +19,7 @@ enum option_type {
     OPT_INT,     /* int64_t */
     OPT_MS,      /* int64_t, milliseconds */
     OPT_BYTES,   /* int64_t */
+    OPT_MONEY,   /* int64_t, micro-units of the catalogue's currency: 2.50 is 2500000 */
     OPT_BOOL,    /* bool; as a flag it needs no value: --watermark, --no-watermark */
     OPT_CHOICE,  /* int: index into choices */
     OPT_FLAG,    /* bool; command line only, takes no value */

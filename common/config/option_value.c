@@ -10,6 +10,7 @@
 #include "common/base/buf.h"
 #include "common/base/host_port.h"
 #include "common/base/macros.h"
+#include "common/base/money.h"
 #include "common/config/option_table.h"
 
 struct unit {
@@ -129,6 +130,11 @@ void option_value_allowed(const struct option_row *row, struct buf *out)
     case OPT_MS:
     case OPT_BYTES:
         add_range(out, row);
+        break;
+    case OPT_MONEY:
+        money_add(out, row->min);
+        buf_add_text(out, " to ");
+        money_add(out, row->max);
         break;
     case OPT_BOOL:
     case OPT_FLAG:
@@ -257,6 +263,16 @@ static int parse_number(const struct option_row *row, const char *text, void *va
     return 0;
 }
 
+static int parse_money(const struct option_row *row, const char *text, void *values, struct buf *why)
+{
+    int64_t micros;
+
+    if (!money_read(text, strlen(text), &micros) || micros < row->min || micros > row->max)
+        return refuse_value(row, ERR_RANGE, "is not an amount with at most six decimals", why);
+    *(int64_t *)value_place(row, values) = micros;
+    return 0;
+}
+
 static int parse_bool(const struct option_row *row, const char *text, void *values, struct buf *why)
 {
     static const char *const words[] = {"false", "true", "no", "yes", "off", "on", "0", "1"}; /* odd indexes are true */
@@ -297,6 +313,8 @@ int option_value_parse(const struct option_row *row, const char *text, void *val
     case OPT_MS:
     case OPT_BYTES:
         return parse_number(row, text, values, why);
+    case OPT_MONEY:
+        return parse_money(row, text, values, why);
     case OPT_BOOL:
     case OPT_FLAG:
         return parse_bool(row, text, values, why);

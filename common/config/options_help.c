@@ -74,7 +74,8 @@ static void measure(const struct option_table *table, struct buf *cell, size_t w
 
 static bool has_range(const struct option_row *row)
 {
-    return row->type == OPT_INT || row->type == OPT_MS || row->type == OPT_BYTES || row->type == OPT_CHOICE;
+    return row->type == OPT_INT || row->type == OPT_MS || row->type == OPT_BYTES || row->type == OPT_MONEY ||
+           row->type == OPT_CHOICE;
 }
 
 static void write_row(const struct option_row *row, struct buf *cell, const size_t widths[COLUMN_COUNT], FILE *out)

@@ -1,4 +1,5 @@
 #include "common/models/catalogue_write.h"
+#include "common/base/money.h"
 
 #include <stdint.h>
 #include <string.h>
@@ -6,7 +7,6 @@
 #include "common/base/buf.h"
 #include "common/base/sha256.h"
 #include "common/models/catalogue_rows.h"
-#include "common/models/money.h"
 
 enum { JSON_MAX = 1 << 20 };
 

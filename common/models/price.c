@@ -1,9 +1,9 @@
 #include "common/models/price.h"
+#include "common/base/money.h"
 
 #include <string.h>
 
 #include "common/base/buf.h"
-#include "common/models/money.h"
 #include "common/models/size.h"
 
 enum { COUNT_MAX = 10000 }; /* keeps every product far below INT64_MAX, even for a damaged task */

@@ -10,6 +10,7 @@
 #include "common/base/random.h"
 #include "common/redis/client.h"
 #include "common/task/scripts.h"
+#include "common/task/settler.h"
 
 static const char TASKS_PER_CALL[] = "200";
 
@@ -29,7 +30,7 @@ static void run_audit(struct audit *audit);
 static void audit_on_answer(const redisReply *reply, int err, void *arg)
 {
     struct audit *audit = arg;
-    int64_t turn, repaired;
+    int64_t turn, repaired, debts;
 
     audit->run = NULL;
     if (err)
@@ -45,6 +46,8 @@ static void audit_on_answer(const redisReply *reply, int err, void *arg)
         log_warn("audit", "repaired inconsistent tasks", "count=%lld", (long long)repaired);
     if (turn == TURN_CONTINUES)
         run_audit(audit);
+    else if (turn == TURN_OVER)
+        settler_audit(audit->config.settler, !script_int(reply, 2, &debts));
 }
 
 static void run_audit(struct audit *audit)

@@ -19,12 +19,14 @@
 struct audit;
 struct loop;
 struct redis;
+struct settler;
 
 struct audit_config {
     struct loop *loop;
     struct redis *redis;
     const char *prefix, *process; /* KEYS[1]; this process's name, see presence_name */
     int64_t interval_ms;          /* between two audits, counted over all processes */
+    struct settler *settler;      /* told after a pass */
 };
 
 struct audit *audit_create(const struct audit_config *config); /* NULL when out of memory */

@@ -17,6 +17,7 @@
 
 #define KEYS_META      "arkrelay:{0}:meta"     /* the schema of all data; `meta` of partition 0 */
 #define KEYS_ACCOUNT   "arkrelay:{account}:"   /* prefix of the ARK account's keys */
+#define KEYS_MONEY     "arkrelay:{money}:"     /* prefix of the ledger and the usage */
 #define KEYS_PROCESSES "arkrelay:{processes}:" /* prefix of the presence of gateways and workers */
 #define KEYS_STORAGE   "arkrelay:{storage}:"   /* prefix of what is known about the storage of pictures */
 

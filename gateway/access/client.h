@@ -21,10 +21,12 @@
 #include "common/task/task_spec.h"
 
 enum client_limit {
-    CLIENT_REQUESTS, /* per minute; 0: no limit */
-    CLIENT_QUEUED,   /* live tasks (waiting or running); never 0 */
-    CLIENT_STREAMS,  /* open streams on this gateway; 0: no limit */
-    CLIENT_IMAGES,   /* per UTC day; 0: no limit */
+    CLIENT_REQUESTS,    /* per minute; 0: no limit */
+    CLIENT_QUEUED,      /* live tasks (waiting or running); never 0 */
+    CLIENT_STREAMS,     /* open streams on this gateway; 0: no limit */
+    CLIENT_IMAGES,      /* per UTC day; 0: no limit */
+    CLIENT_SPEND_DAY,   /* micro-units of the currency per UTC day; 0: no limit */
+    CLIENT_SPEND_MONTH, /* per UTC month; 0: no limit */
     CLIENT_LIMIT_COUNT
 };
 

@@ -14,6 +14,7 @@
 #include "common/base/ascii.h"
 #include "common/base/buf.h"
 #include "common/base/macros.h"
+#include "common/base/money.h"
 #include "common/webhook/signature.h"
 #include "gateway/request/url_check.h"
 
@@ -32,7 +33,8 @@ static const char blanks[] = " \t\r";
 
 static const char heading[] =
     "# key id, client, SHA-256 of the key, created, expires (-: never), then what differs from the\n"
-    "# defaults: requests= (per minute) queued= streams= images= (per day) webhook= (URL) webhook_generation=, and `revoked`\n";
+    "# defaults: requests= (per minute) queued= streams= images= (per day) spend_day= spend_month= (in\n"
+    "# the catalogue's currency) webhook= (URL) webhook_generation=, and `revoked`\n";
 
 /* -- one line */
 
@@ -44,11 +46,14 @@ bool key_line_is_live(const struct key_line *key, int64_t now_ms)
 static const struct {
     const char *name;
     int64_t min, max;
+    bool is_money;
 } limit_rows[CLIENT_LIMIT_COUNT] = {
-    [CLIENT_REQUESTS] = {"requests", 0, 1000000   },
-    [CLIENT_QUEUED] = {"queued",   1, 10000000  },
-    [CLIENT_STREAMS] = {"streams",  0, 10000000  },
-    [CLIENT_IMAGES] = {"images",   0, 1000000000},
+    [CLIENT_REQUESTS] = {"requests",    0, 1000000,    false},
+      [CLIENT_QUEUED] = {"queued",      1, 10000000,   false},
+    [CLIENT_STREAMS] = {"streams",     0, 10000000,   false},
+      [CLIENT_IMAGES] = {"images",      0, 1000000000, false},
+    [CLIENT_SPEND_DAY] = {"spend_day",   0, MONEY_MAX,  true },
+      [CLIENT_SPEND_MONTH] = {"spend_month", 0, MONEY_MAX,  true },
 };
 
 struct word {
@@ -162,14 +167,19 @@ static bool word_to_number(struct word word, int64_t *out)
 static int read_limit(struct word word, enum client_limit limit, struct key_line *out, struct buf *why)
 {
     size_t name_len = strlen(limit_rows[limit].name) + 1;
+    struct word number = {word.data + name_len, word.len - name_len};
     int64_t value;
 
     if (out->limits.most[limit] != KEY_LIMIT_UNSET) {
         buf_addf(why, "%s is set twice", limit_rows[limit].name);
         return ERR_SYNTAX;
     }
-    if (!word_to_number((struct word){word.data + name_len, word.len - name_len}, &value) ||
-        value < limit_rows[limit].min || value > limit_rows[limit].max) {
+    if (limit_rows[limit].is_money && !money_read(number.data, number.len, &value)) {
+        buf_addf(why, "%s is an amount such as 2.50", limit_rows[limit].name);
+        return ERR_SYNTAX;
+    }
+    if (!limit_rows[limit].is_money &&
+        (!word_to_number(number, &value) || value < limit_rows[limit].min || value > limit_rows[limit].max)) {
         buf_addf(why, "%s is a number from %" PRId64 " to %" PRId64, limit_rows[limit].name, limit_rows[limit].min,
                  limit_rows[limit].max);
         return ERR_SYNTAX;
@@ -227,7 +237,8 @@ static int read_more(struct word word, struct key_line *out, struct buf *why)
         return read_generation(value, out, why);
     if (!is_word(word, "revoked"))
         return reject_word(why, word,
-                           "requests=, queued=, streams=, images=, webhook=, webhook_generation= or revoked");
+                           "requests=, queued=, streams=, images=, spend_day=, spend_month=, webhook=, "
+                           "webhook_generation= or revoked");
     out->revoked = true;
     return 0;
 }
@@ -264,6 +275,15 @@ void key_time_write(char out[KEY_TIME_SIZE], int64_t ms)
         (void)snprintf(out, KEY_TIME_SIZE, "-");
 }
 
+static void write_limit(struct buf *out, enum client_limit limit, int64_t value)
+{
+    buf_addf(out, " %s=", limit_rows[limit].name);
+    if (limit_rows[limit].is_money)
+        money_add(out, value);
+    else
+        buf_add_int(out, value);
+}
+
 void key_line_write(struct buf *out, const struct key_line *key)
 {
     char created[KEY_TIME_SIZE], expires[KEY_TIME_SIZE];
@@ -276,7 +296,7 @@ void key_line_write(struct buf *out, const struct key_line *key)
     buf_addf(out, " %s %s", created, expires);
     for (int i = 0; i < CLIENT_LIMIT_COUNT; i++)
         if (key->limits.most[i] != KEY_LIMIT_UNSET)
-            buf_addf(out, " %s=%" PRId64, limit_rows[i].name, key->limits.most[i]);
+            write_limit(out, (enum client_limit)i, key->limits.most[i]);
     if (key->webhook.url) {
         buf_add_text(out, " webhook=");
         buf_add(out, key->webhook.url, key->webhook.len);

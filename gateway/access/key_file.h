@@ -1,7 +1,7 @@
 /* key_file - the keys file: plain text that operators read and edit, one key per line
  *
  *     # key id      client  SHA-256 of the key   created               expires   limits and state
- *     3f2a9c01b7de  shop    9f86d081...          2026-01-02T03:04:05Z  -         requests=600 queued=100 streams=50 images=200
+ *     3f2a9c01b7de  shop    9f86d081...          2026-01-02T03:04:05Z  -         requests=600 queued=100 streams=50 images=200 spend_day=2.50
  *
  * `-` means never. Empty lines and lines that begin with # are ignored. If several keys of a client that are not revoked set the
  * same limit, webhook or webhook_generation, the first one wins. The file contains no key, only hashes.

@@ -27,6 +27,7 @@ struct redis;
 struct storage;
 struct storage_check;
 struct request_defaults;
+struct settler;
 struct streams;
 struct submitter;
 struct uploads;
@@ -45,6 +46,7 @@ struct api_context {
     struct redis *commands;
     struct keyring *keyring;
     struct submitter *submitter;
+    struct settler *settler;
     struct streams *streams;
     struct storage *storage; /* of pictures; NULL: they are not kept */
     const struct storage_check *storage_check;
@@ -60,8 +62,10 @@ struct api_context {
     bool draining;
 
     /* Options that endpoints need. */
-    int max_paid_calls;       /* of a request that does not set it */
-    int max_paid_calls_limit; /* the most that a request may set */
+    int max_paid_calls;             /* of a request that does not set it */
+    int max_paid_calls_limit;       /* the most that a request may set */
+    int64_t spend_day, spend_month; /* of all clients, in micro-units; 0: no limit */
+    bool usage;                     /* the ledger counts all tasks */
     const struct request_defaults *defaults;
     bool data_urls; /* accept data: URLs */
     bool task_list; /* new tasks enter the list of their client's tasks */

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "common/base/buf.h"
+#include "common/base/random.h"
 #include "common/http/server.h"
 #include "common/models/plan_text.h"
 #include "gateway/access/admission.h"
@@ -74,6 +75,28 @@ static int set_plan(struct submission *submission, const struct api_context *con
     return submission->plan ? 0 : ERR_NO_MEMORY;
 }
 
+/* What the ledger must know: the task is counted if an option says so, or a spending limit applies; only then is something reserved. */
+static void set_money(const struct api_context *context, const struct client *client, const struct tariff *tariff,
+                      struct submission *submission)
+{
+    struct money_terms *money = &submission->money;
+    const struct cost most = price_calls(tariff, submission->max_paid_calls);
+    bool is_limited = false;
+
+    money->limit[CAP_CLIENT_DAY] = client_limit(client, CLIENT_SPEND_DAY);
+    money->limit[CAP_CLIENT_MONTH] = client_limit(client, CLIENT_SPEND_MONTH);
+    money->limit[CAP_ALL_DAY] = context->spend_day;
+    money->limit[CAP_ALL_MONTH] = context->spend_month;
+    for (enum spending_cap cap = 0; cap < CAP_COUNT; cap++)
+        is_limited |= money->limit[cap] > 0;
+    if (!is_limited && !context->usage)
+        return;
+    random_hex(money->reservation, RESERVATION_BYTES);
+    money->unpriced = is_limited && !most.known;
+    money->micros = is_limited ? most.micros : 0;
+    (void)strncat(money->currency, tariff->currency, sizeof(money->currency) - 1);
+}
+
 struct submission *submission_make(const struct api_context *context, struct http_exchange *exchange,
                                    const struct validated *valid)
 {
@@ -96,5 +119,6 @@ struct submission *submission_make(const struct api_context *context, struct htt
     submission->client_queued_max = client_limit(client, CLIENT_QUEUED);
     submission->images = valid->plan.images;
     submission->client_images_max = client_limit(client, CLIENT_IMAGES);
+    set_money(context, client, &valid->plan.tariff, submission);
     return submission;
 }

@@ -9,6 +9,7 @@
 #include "common/http/server.h"
 #include "common/task/scripts.h"
 #include "gateway/account/account.h"
+#include "gateway/response/spending.h"
 #include "gateway/tasks/queue_reply.h"
 
 enum {
@@ -17,6 +18,8 @@ enum {
     LATENCY_BOUNDS = 12,
     MILLI = 1000, /* a millisecond in millionths */
     MICRO = 1000000,
+    PERCENT = 100,
+    NEAR_PERCENT = 80,        /* of a spending limit */
     DECIMAL_MAX = 1000000000, /* larger numbers in Redis are ignored */
 };
 
@@ -48,6 +51,10 @@ static const char *const statuses[] = {"submitted",   "same",    "conflict", "fu
 static const char *const breaker_scopes[] = {"account", "model"};
 static const char *const breaker_codes[] = {"ark_unreachable",    "outcome_unknown",       "ark_unauthorized",
                                             "ark_quota_exceeded", "ark_model_unavailable", OTHER};
+
+/* In the order of the reply of LEDGER. */
+static const char *const spending_windows[] = {"day", "month"};
+static const char *const spending_kinds[] = {"spent", "reserved", "limit"};
 
 static const int64_t latency_bounds[LATENCY_BOUNDS] = {
     50, 100, 250, 500, 1 * MILLI, 2500, 5 * MILLI, 10 * MILLI, 25 * MILLI, 50 * MILLI, 100 * MILLI, 1000 * MILLI};
@@ -113,6 +120,13 @@ static const struct metric rows[METRIC_GATEWAY_COUNT] = {
     [METRIC_BREAKER_SECONDS] = {.name = "arkrelay_breaker_open_seconds", .type = METRIC_GAUGE, .micro = true, .sparse = true,
         .labels = {{"scope", breaker_scopes, ARRAY_LENGTH(breaker_scopes)}},
         .help = "For how long a circuit breaker has not been closed, the longest of its scope; 0 if all are closed."},
+    [METRIC_SPENDING] = {.name = "arkrelay_spending", .type = METRIC_GAUGE, .micro = true, .sparse = true,
+        .labels = {{"window", spending_windows, ARRAY_LENGTH(spending_windows)}, {"kind", spending_kinds, ARRAY_LENGTH(spending_kinds)}},
+        .help = "Of all clients together in this UTC day or month, in the catalogue's currency; absent if nothing is counted, and limit without one."},
+    [METRIC_SPENDING_NEAR] = {.name = "arkrelay_spending_near_limit", .type = METRIC_COUNTER, .labels = {{"cap", spending_cap_names, CAP_COUNT}},
+        .help = "Accepted tasks with which more than 80 % of a spending limit is spent or reserved."},
+    [METRIC_SPENDING_REFUSED] = {.name = "arkrelay_spending_refused", .type = METRIC_COUNTER, .labels = {{"cap", spending_cap_names, CAP_COUNT}},
+        .help = "Requests for new tasks for which a spending limit had no room."},
 };
 /* clang-format on */
 
@@ -211,6 +225,22 @@ void gateway_metrics_count_response(const struct gateway_metrics *gateway_metric
         metrics,
         SAMPLE(METRIC_HTTP_REQUESTS, row < ROUTES_MAX ? gateway_metrics->route_of[row] : other, place_of_code(status)),
         1);
+}
+
+static bool is_near(const struct spending *spending, enum spending_cap cap)
+{
+    return spending->limit[cap] &&
+           spending->spent[cap] + spending->reserved[cap] > spending->limit[cap] / PERCENT * NEAR_PERCENT;
+}
+
+void gateway_metrics_count_spending(struct metrics *metrics, const struct spending *spending)
+{
+    if (spending->refused < CAP_COUNT) {
+        metrics_add(metrics, SAMPLE(METRIC_SPENDING_REFUSED, spending->refused), 1);
+        return;
+    }
+    for (enum spending_cap cap = 0; cap < CAP_COUNT; cap++)
+        metrics_add(metrics, SAMPLE(METRIC_SPENDING_NEAR, cap), is_near(spending, cap));
 }
 
 int64_t gateway_metrics_sum(const struct gateway_metrics *gateway_metrics, struct sample sample)
@@ -354,6 +384,27 @@ void gateway_metrics_set_account(struct metrics *scraped, const struct account *
         set_breaker(scraped, &account->scopes[i], now_ms);
         if (i)
             set_model(scraped, account, &account->scopes[i], now_ms);
+    }
+}
+
+void gateway_metrics_set_spending(struct metrics *scraped, const redisReply *reply, int64_t day_limit,
+                                  int64_t month_limit)
+{
+    enum { AT_CURRENCY = 2, AT_AMOUNTS = 3, AMOUNTS = 2, SPENDING_LIMIT = 2 };
+    const int64_t limits[] = {day_limit, month_limit};
+    size_t len = 0;
+
+    if (!script_text(reply, AT_CURRENCY, &len) || !len)
+        return;
+    for (unsigned window = 0; window < ARRAY_LENGTH(limits); window++) {
+        for (unsigned kind = 0; kind < AMOUNTS; kind++) {
+            int64_t amount;
+
+            if (!script_int(reply, AT_AMOUNTS + AMOUNTS * window + kind, &amount))
+                metrics_set(scraped, SAMPLE(METRIC_SPENDING, window, kind), amount);
+        }
+        if (limits[window])
+            metrics_set(scraped, SAMPLE(METRIC_SPENDING, window, SPENDING_LIMIT), limits[window]);
     }
 }
 

@@ -19,6 +19,7 @@ struct account;
 struct buf;
 struct gateway_metrics;
 struct http_route;
+struct spending;
 
 enum gateway_metric {
     METRIC_HTTP_REQUESTS = METRIC_SHARED_COUNT,
@@ -46,6 +47,9 @@ enum gateway_metric {
     METRIC_GOVERNOR_CALLS,
     METRIC_BREAKER_OPEN,
     METRIC_BREAKER_SECONDS,
+    METRIC_SPENDING,
+    METRIC_SPENDING_NEAR,
+    METRIC_SPENDING_REFUSED,
     METRIC_GATEWAY_COUNT,
 };
 
@@ -78,6 +82,9 @@ struct metrics *gateway_metrics_of_thread(struct gateway_metrics *gateway_metric
 void gateway_metrics_count_response(const struct gateway_metrics *gateway_metrics, struct metrics *metrics,
                                     const struct http_route *route, int status);
 
+/* What RESERVE has answered: counts tasks that were refused, and those after which little is left of a limit. */
+void gateway_metrics_count_spending(struct metrics *metrics, const struct spending *spending);
+
 /* The sum over all threads. */
 int64_t gateway_metrics_sum(const struct gateway_metrics *gateway_metrics, struct sample sample);
 
@@ -88,6 +95,9 @@ struct metrics *gateway_metrics_begin_scrape(const struct gateway_metrics *gatew
 
 /* From the reply of QUEUE. Returns the time of Redis in ms; 0 if the reply is unusable. */
 int64_t gateway_metrics_set_queue(struct metrics *scraped, const redisReply *reply);
+/* From the reply of LEDGER for all clients together, and the limits in micro-units (0: none). */
+void gateway_metrics_set_spending(struct metrics *scraped, const redisReply *reply, int64_t day_limit,
+                                  int64_t month_limit);
 
 void gateway_metrics_set_webhooks(struct metrics *scraped, const redisReply *reply); /* of WEBHOOKS */
 void gateway_metrics_set_account(struct metrics *scraped, const struct account *account, int64_t now_ms);

@@ -7,11 +7,13 @@
 #include "common/base/log.h"
 #include "common/task/keys.h"
 #include "common/task/scripts.h"
+#include "common/task/settler.h"
 #include "gateway/streams/hub.h"
 
 /* A CANCEL call that is under way. */
 struct cancellation {
     LIST_ENTRY(cancellation) link;
+    struct settler *settler;
     struct script_run *run;
     char full_id[TASK_FULL_ID_SIZE];
 };
@@ -19,10 +21,11 @@ struct cancellation {
 struct disconnects {
     struct redis *commands;
     struct hub *hub;
+    struct settler *settler;
     LIST_HEAD(cancellations, cancellation) calls;
 };
 
-struct disconnects *disconnects_create(struct redis *commands, struct hub *hub)
+struct disconnects *disconnects_create(struct redis *commands, struct hub *hub, struct settler *settler)
 {
     struct disconnects *disconnects = calloc(1, sizeof(*disconnects));
 
@@ -30,6 +33,7 @@ struct disconnects *disconnects_create(struct redis *commands, struct hub *hub)
         return NULL;
     disconnects->commands = commands;
     disconnects->hub = hub;
+    disconnects->settler = settler;
     LIST_INIT(&disconnects->calls);
     return disconnects;
 }
@@ -58,11 +62,14 @@ static void cancellation_on_reply(const redisReply *reply, int err, void *arg)
 {
     struct cancellation *call = arg;
     const char *answer = script_answer(reply);
+    int64_t owes;
 
     if (err || !*answer)
         log_warn("disconnects", "cancel failed, the task continues", "task=%s", call->full_id);
     else
         log_info("disconnects", "last client disconnected", "task=%s answer=%s", call->full_id, answer);
+    if (!err && !script_int(reply, 1, &owes))
+        settler_poke(call->settler);
     remove_call(call);
 }
 
@@ -90,8 +97,10 @@ void disconnects_apply(struct disconnects *disconnects, const char *full_id, enu
     if (!modes[what] || hub_is_watched(disconnects->hub, full_id))
         return;
     call = calloc(1, sizeof(*call));
-    if (call)
+    if (call) {
         memcpy(call->full_id, full_id, strlen(full_id) + 1);
+        call->settler = disconnects->settler;
+    }
     if (call && !send_cancel(disconnects, call, modes[what])) {
         LIST_INSERT_HEAD(&disconnects->calls, call, link);
         return;

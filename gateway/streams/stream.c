@@ -20,6 +20,7 @@
 #include "gateway/access/client.h"
 #include "gateway/metrics/gateway_metrics.h"
 #include "gateway/response/respond.h"
+#include "gateway/response/spending.h"
 #include "gateway/streams/disconnects.h"
 #include "gateway/streams/frames.h"
 #include "gateway/streams/hub.h"
@@ -352,6 +353,8 @@ static void stream_on_submitted(const struct submit_result *result, void *arg)
     stream->opening->submitting = NULL;
     if (result->images_left >= 0)
         admission_add_image_limit(stream->exchange, result->images_left, result->day_left_ms);
+    if (result->spending)
+        spending_add_header(stream->exchange, result->spending);
     if (result->log)
         begin_after_submit(stream, result->log);
     else

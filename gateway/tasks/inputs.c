@@ -18,6 +18,11 @@ enum {
     DATA_URL_HEAD = 32, /* data:image/jpeg;base64, and the quotes */
 };
 
+bool inputs_are_needed(const struct submission *submission)
+{
+    return submission->upload_count || submission->data_len > INPUTS_JSON_MAX;
+}
+
 int inputs_ask(struct redis *redis, const struct submission *submission, int64_t life_ms, redis_reply_fn *done,
                void *arg, struct script_run **run)
 {

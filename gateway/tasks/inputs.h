@@ -7,6 +7,7 @@
 #ifndef ARKRELAY_GATEWAY_TASKS_INPUTS_H
 #define ARKRELAY_GATEWAY_TASKS_INPUTS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "common/base/err.h"
@@ -22,6 +23,9 @@ enum inputs_outcome {
     INPUTS_TOO_LARGE,
     INPUTS_FAILED, /* no usable reply from Redis */
 };
+
+/* False: it has no uploads, and its data URLs are not too large together. */
+bool inputs_are_needed(const struct submission *submission);
 
 /* As script_run. The uploads can be used for life_ms from now on. */
 int inputs_ask(struct redis *redis, const struct submission *submission, int64_t life_ms, redis_reply_fn *done,

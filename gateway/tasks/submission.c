@@ -27,7 +27,9 @@ struct submission *submission_copy(const struct submission *submission)
     *copy = *submission;
     copy->request = strdup(submission->request);
     copy->plan = strdup(submission->plan);
-    return copy->request && copy->plan ? copy : submission_destroy(copy);
+    if (copy->request && copy->plan)
+        return copy;
+    return submission_destroy(copy);
 }
 
 struct submission *submission_destroy(struct submission *submission)

@@ -13,6 +13,7 @@
 #include "common/task/task_spec.h"
 #include "gateway/request/headers.h"
 #include "gateway/request/on_disconnect.h"
+#include "gateway/tasks/reserve.h"
 
 enum { REQUEST_ID_SIZE = 65, /* the HTTP server limits request ids to 64 bytes */ OWES_SIZE = 8 };
 
@@ -30,6 +31,7 @@ struct submission {
     int64_t client_queued_max;        /* live tasks that the client may have */
     int64_t images;                   /* images that this task may produce */
     int64_t client_images_max;        /* images of the client per UTC day; 0: no limit */
+    struct money_terms money;         /* what the ledger must know of it */
     char *request, *plan;             /* canonical JSON, see task_spec.h and plan_text.h */
 
     /* The inputs of its urls that are not links. The plan gets the names of the uploads' objects when it is submitted. */

@@ -16,12 +16,19 @@ enum {
     DAY_MS = 24 * 60 * 60 * 1000,
     AT_DAY_LEFT = 1,    /* element of the reply IMAGES */
     AT_IMAGES_LEFT = 4, /* element of the reply NEW */
-    COMMON_ARGS = 10,   /* of SUBMIT_ORDER, before the tasks */
-    TASK_ARGS = 4,      /* of each task */
+    PLAIN_ARGS = 12,    /* of SUBMIT, without what most deployments do not need: */
+    OWES_ARGS = 13,
+    REFUSAL_ARGS = 14,
+    RESERVATION_ARGS = 16,
+    COMMON_ARGS = 12, /* of SUBMIT_ORDER, before the tasks */
+    TASK_ARGS = 5,    /* of each task */
 };
 
-#define REFUSAL_UNKNOWN "UNKNOWN_UPLOAD" /* answers of SUBMIT that we pass in */
-#define REFUSAL_LARGE   "INPUTS_TOO_LARGE"
+#define REFUSAL_UNKNOWN  "UNKNOWN_UPLOAD" /* answers of SUBMIT that we pass in */
+#define REFUSAL_LARGE    "INPUTS_TOO_LARGE"
+#define REFUSAL_BUDGET   "BUDGET"
+#define REFUSAL_UNPRICED "UNPRICED"
+#define REFUSAL_FAILED   "NOT_RESERVED"
 
 struct submit_call {
     LIST_ENTRY(submit_call) link;
@@ -36,7 +43,11 @@ struct submit_call {
     char request_id[REQUEST_ID_SIZE];
     enum on_disconnect on_disconnect;
 
-    /* Copies that wait for INPUTS; NULL without uploads. */
+    bool is_reserved;         /* the reservations exist; those that no new task has got are released */
+    int64_t until_ms;         /* until when SUBMIT may use them; 0: they are not from RESERVE */
+    struct spending spending; /* as RESERVE answered */
+
+    /* Copies that wait for INPUTS and RESERVE; NULL without uploads and spending limits. */
     struct submission *waiting[SUBMIT_ORDER_MAX];
     char *order_id;
 };
@@ -87,15 +98,17 @@ static enum submit_outcome outcome_of(const redisReply *reply)
         const char *word;
         enum submit_outcome outcome;
     } words[] = {
-        {"NEW",           SUBMIT_NEW             },
-        {"SAME",          SUBMIT_SAME            },
-        {"CONFLICT",      SUBMIT_CONFLICT        },
-        {"FULL",          SUBMIT_FULL            },
-        {"CLIENT_FULL",   SUBMIT_CLIENT_FULL     },
-        {"IMAGES",        SUBMIT_IMAGES          },
-        {"PAUSED",        SUBMIT_PAUSED          },
-        {REFUSAL_UNKNOWN, SUBMIT_UNKNOWN_UPLOAD  },
-        {REFUSAL_LARGE,   SUBMIT_INPUTS_TOO_LARGE},
+        {"NEW",            SUBMIT_NEW             },
+        {"SAME",           SUBMIT_SAME            },
+        {"CONFLICT",       SUBMIT_CONFLICT        },
+        {"FULL",           SUBMIT_FULL            },
+        {"CLIENT_FULL",    SUBMIT_CLIENT_FULL     },
+        {"IMAGES",         SUBMIT_IMAGES          },
+        {"PAUSED",         SUBMIT_PAUSED          },
+        {REFUSAL_UNKNOWN,  SUBMIT_UNKNOWN_UPLOAD  },
+        {REFUSAL_LARGE,    SUBMIT_INPUTS_TOO_LARGE},
+        {REFUSAL_BUDGET,   SUBMIT_BUDGET          },
+        {REFUSAL_UNPRICED, SUBMIT_UNPRICED        },
     };
 
     for (size_t i = 0; i < ARRAY_LENGTH(words); i++)
@@ -117,6 +130,10 @@ enum problem submit_problem(enum submit_outcome outcome)
         return PROBLEM_IMAGES_PER_DAY;
     case SUBMIT_PAUSED:
         return PROBLEM_QUEUE_PAUSED;
+    case SUBMIT_BUDGET:
+        return PROBLEM_BUDGET_EXHAUSTED;
+    case SUBMIT_UNPRICED:
+        return PROBLEM_PRICE_UNKNOWN;
     case SUBMIT_UNKNOWN_UPLOAD:
         return PROBLEM_UNKNOWN_UPLOAD;
     case SUBMIT_INPUTS_TOO_LARGE:
@@ -150,8 +167,17 @@ static void read_images(const redisReply *reply, struct submit_result *out)
         out->day_left_ms = DAY_MS;
 }
 
+/* What RESERVE has said, for the client. */
+static void add_spending(const struct submit_call *call, struct submit_result *out)
+{
+    if (out->outcome == SUBMIT_BUDGET)
+        out->day_left_ms = spending_left_ms(&call->spending, call->spending.refused);
+    if (out->outcome == SUBMIT_BUDGET || (out->outcome == SUBMIT_NEW && call->is_reserved))
+        out->spending = &call->spending;
+}
+
 /* One task: a reply of SUBMIT, or an element of that of SUBMIT_ORDER. `log` is storage for the result's log. */
-static struct submit_result read_result(const redisReply *reply, struct event_log *log)
+static struct submit_result read_result(const struct submit_call *call, const redisReply *reply, struct event_log *log)
 {
     struct submit_result result = {.outcome = outcome_of(reply), .images_left = -1};
 
@@ -162,17 +188,36 @@ static struct submit_result read_result(const redisReply *reply, struct event_lo
             result.log = log;
     }
     read_images(reply, &result);
+    add_spending(call, &result);
     return result;
+}
+
+/* Without an answer the tasks may exist, and the audit decides. */
+static void release_unused(const struct submit_call *call, const redisReply *reply, const struct submit_result *results,
+                           bool is_accepted)
+{
+    struct reserve_task unused[SUBMIT_ORDER_MAX];
+    size_t count = 0;
+
+    if (!call->is_reserved || !script_answer(reply)[0])
+        return;
+    for (size_t i = 0; i < call->count; i++)
+        if (!is_accepted || results[i].outcome == SUBMIT_SAME)
+            unused[count++].reservation = call->waiting[i]->money.reservation;
+    if (count)
+        reserve_release(call->submitter->config.redis, unused, count);
 }
 
 static void submit_on_reply(const redisReply *reply, int err, void *arg)
 {
     struct submit_call *call = arg;
     const struct submitter *submitter = call->submitter;
+    const redisReply *answer = err ? NULL : reply;
     struct event_log log;
-    struct submit_result result = read_result(err ? NULL : reply, &log);
+    struct submit_result result = read_result(call, answer, &log);
 
-    log_outcome(call, result.outcome, reply);
+    log_outcome(call, result.outcome, answer);
+    release_unused(call, answer, &result, result.outcome == SUBMIT_NEW);
     if (call->done)
         call->done(&result, call->arg);
     else if (result.outcome == SUBMIT_NEW)
@@ -180,17 +225,18 @@ static void submit_on_reply(const redisReply *reply, int err, void *arg)
     end_call(call);
 }
 
-/* refusal: see submit.lua; "": none. */
+/* refusal: see submit.lua; "": none. The hash is enough to find a task. */
 static int send_submit(struct submitter *submitter, const struct submission *submission, const char *refusal,
                        struct submit_call *call)
 {
     const struct submitter_config *limits = &submitter->config;
     char prefix[KEYS_PREFIX_SIZE], paid_calls[DECIMAL_SIZE], retention[DECIMAL_SIZE], limit[DECIMAL_SIZE],
-        wait[DECIMAL_SIZE], client_limit[DECIMAL_SIZE], images[DECIMAL_SIZE], images_limit[DECIMAL_SIZE];
-    const struct script_arg args[] = {
+        wait[DECIMAL_SIZE], client_limit[DECIMAL_SIZE], images[DECIMAL_SIZE], images_limit[DECIMAL_SIZE],
+        until[DECIMAL_SIZE];
+    const struct script_arg args[RESERVATION_ARGS] = {
         SCRIPT_TEXT(submission->full_id),
         SCRIPT_TEXT(submission->hash),
-        SCRIPT_TEXT(submission->request),
+        SCRIPT_TEXT(*refusal ? "" : submission->request),
         {paid_calls,   decimal_write(paid_calls,   submission->max_paid_calls)   },
         {retention,    decimal_write(retention,    limits->retention_ms)         },
         {limit,        decimal_write(limit,        limits->queue_limit)          },
@@ -202,8 +248,13 @@ static int send_submit(struct submitter *submitter, const struct submission *sub
         SCRIPT_TEXT(submission->plan),
         SCRIPT_TEXT(submission->owes),
         SCRIPT_TEXT(refusal),
+        SCRIPT_TEXT(submission->money.reservation),
+        {until,        decimal_write(until,        call->until_ms)               },
     };
-    size_t count = ARRAY_LENGTH(args) - (*refusal ? 0 : *submission->owes ? 1 : 2); /* most deployments have neither */
+    size_t count = *submission->money.reservation ? RESERVATION_ARGS
+                   : *refusal                     ? REFUSAL_ARGS
+                   : *submission->owes            ? OWES_ARGS
+                                                  : PLAIN_ARGS;
 
     keys_task_prefix(prefix, submission->full_id);
     return script_run(
@@ -229,9 +280,11 @@ static struct submit_call *create_submit_call(struct submitter *submitter, const
     return call;
 }
 
-/* -- uploads: INPUTS first */
+/* -- what comes before SUBMIT */
 
-static int send_order(const char *order_id, struct submission *const submissions[], struct submit_call *call);
+/* refusal: as for send_submit. */
+static int send_order(const char *order_id, struct submission *const submissions[], const char *refusal,
+                      struct submit_call *call);
 
 static void submit_refuse(struct submit_call *call, enum submit_outcome outcome)
 {
@@ -243,6 +296,80 @@ static void submit_refuse(struct submit_call *call, enum submit_outcome outcome)
         call->done(&result, call->arg);
     end_call(call);
 }
+
+/* After INPUTS and RESERVE. */
+static void submit_waiting(struct submit_call *call, const char *refusal)
+{
+    int err = call->order_id ? send_order(call->order_id, call->waiting, refusal, call)
+                             : send_submit(call->submitter, call->waiting[0], refusal, call);
+
+    if (err)
+        submit_refuse(call, SUBMIT_FAILED);
+}
+
+/* -- spending limits: RESERVE */
+
+static bool is_cancelled(const struct submit_call *call)
+{
+    return !call->done && !call->order_done;
+}
+
+static void release_all(const struct submit_call *call)
+{
+    struct reserve_task tasks[SUBMIT_ORDER_MAX];
+
+    for (size_t i = 0; i < call->count; i++)
+        tasks[i].reservation = call->waiting[i]->money.reservation;
+    reserve_release(call->submitter->config.redis, tasks, call->count);
+}
+
+/* If RESERVE refuses, or fails because Redis has no memory, a task that exists is found nevertheless. */
+static void submit_on_reserved(const redisReply *reply, int err, void *arg)
+{
+    struct submit_call *call = arg;
+    const struct submitter_config *config = &call->submitter->config;
+    const struct reserve_answer answer = reserve_read(err ? NULL : reply, &call->waiting[0]->money);
+
+    call->run = NULL;
+    call->is_reserved = answer.outcome == RESERVE_OK;
+    call->until_ms = answer.until_ms;
+    call->spending = answer.spending;
+    if (config->on_spending && answer.outcome != RESERVE_FAILED)
+        config->on_spending(&answer.spending, config->arg);
+    if (is_cancelled(call)) { /* before anything was submitted */
+        if (call->is_reserved)
+            release_all(call);
+        end_call(call);
+    } else if (err) {
+        submit_refuse(call, SUBMIT_FAILED);
+    } else {
+        submit_waiting(call, answer.outcome == RESERVE_OK        ? ""
+                             : answer.outcome == RESERVE_REFUSED ? REFUSAL_BUDGET
+                                                                 : REFUSAL_FAILED);
+    }
+}
+
+static int ask_for_money(struct submit_call *call)
+{
+    struct reserve_task tasks[SUBMIT_ORDER_MAX];
+
+    for (size_t i = 0; i < call->count; i++)
+        tasks[i] = (struct reserve_task){call->waiting[i]->full_id, call->waiting[i]->money.reservation};
+    return reserve_send(call->submitter->config.redis, &call->waiting[0]->money, tasks, call->count, submit_on_reserved,
+                        call, &call->run);
+}
+
+static void reserve_or_submit(struct submit_call *call)
+{
+    const struct money_terms *money = &call->waiting[0]->money;
+
+    if (!money->micros)
+        submit_waiting(call, money->unpriced ? REFUSAL_UNPRICED : "");
+    else if (ask_for_money(call))
+        submit_refuse(call, SUBMIT_FAILED);
+}
+
+/* -- uploads: INPUTS */
 
 static void report_short_uploads(const struct submit_call *call, const redisReply *reply)
 {
@@ -275,10 +402,11 @@ static void submit_without_inputs(struct submit_call *call, enum inputs_outcome 
 static void submit_on_inputs(const redisReply *reply, int err, void *arg)
 {
     struct submit_call *call = arg;
-    enum inputs_outcome outcome = call->submitter->config.upload_life_ms ? INPUTS_FOUND : INPUTS_UNKNOWN;
+    bool has_uploads = call->waiting[0]->upload_count, can_exist = call->submitter->config.upload_life_ms;
+    enum inputs_outcome outcome = has_uploads && !can_exist ? INPUTS_UNKNOWN : INPUTS_FOUND;
 
     call->run = NULL;
-    if (!call->done && !call->order_done) { /* cancelled before anything was submitted */
+    if (is_cancelled(call)) { /* before anything was submitted */
         end_call(call);
         return;
     }
@@ -289,10 +417,7 @@ static void submit_on_inputs(const redisReply *reply, int err, void *arg)
         return;
     }
     report_short_uploads(call, reply);
-    err = call->order_id ? send_order(call->order_id, call->waiting, call)
-                         : send_submit(call->submitter, call->waiting[0], "", call);
-    if (err)
-        submit_refuse(call, SUBMIT_FAILED);
+    reserve_or_submit(call);
 }
 
 static bool keep_copy(struct submit_call *call, size_t i, const struct submission *submission)
@@ -306,6 +431,16 @@ static int ask_for_inputs(struct submit_call *call)
     const struct submitter_config *config = &call->submitter->config;
 
     return inputs_ask(config->redis, call->waiting[0], config->upload_life_ms, submit_on_inputs, call, &call->run);
+}
+
+static bool needs_steps(const struct submission *submission)
+{
+    return inputs_are_needed(submission) || submission->money.micros;
+}
+
+static int begin_steps(struct submit_call *call, const struct submission *first)
+{
+    return inputs_are_needed(first) ? ask_for_inputs(call) : ask_for_money(call);
 }
 
 static int keep_call(struct submit_call *call, int err, struct submit_call **out)
@@ -326,9 +461,10 @@ int submit_start(struct submitter *submitter, const struct submission *submissio
     if (!call)
         return ERR_NO_MEMORY;
     call->done = done;
-    if (!submission->upload_count)
-        return keep_call(call, send_submit(submitter, submission, "", call), out);
-    return keep_call(call, keep_copy(call, 0, submission) ? ask_for_inputs(call) : ERR_NO_MEMORY, out);
+    if (!needs_steps(submission))
+        return keep_call(
+            call, send_submit(submitter, submission, submission->money.unpriced ? REFUSAL_UNPRICED : "", call), out);
+    return keep_call(call, keep_copy(call, 0, submission) ? begin_steps(call, submission) : ERR_NO_MEMORY, out);
 }
 
 void submit_cancel(struct submit_call *call)
@@ -352,11 +488,11 @@ static bool read_order(const struct submit_call *call, const redisReply *reply, 
     bool ok = is_accepted(reply, call->count);
 
     for (size_t i = 0; ok && i < call->count; i++) {
-        results[i] = read_result(script_array(reply, i + 1), &logs[i]);
+        results[i] = read_result(call, script_array(reply, i + 1), &logs[i]);
         ok = results[i].log;
     }
     if (!ok)
-        results[0] = read_result(reply, &logs[0]);
+        results[0] = read_result(call, reply, &logs[0]);
     return ok;
 }
 
@@ -365,23 +501,26 @@ static void submit_order_on_reply(const redisReply *reply, int err, void *arg)
     struct submit_call *call = arg;
     struct submit_result results[SUBMIT_ORDER_MAX] = {0};
     struct event_log logs[SUBMIT_ORDER_MAX];
-    bool is_new = false;
+    const redisReply *answer = err ? NULL : reply;
+    bool is_new = false, ok = read_order(call, answer, results, logs);
 
-    if (read_order(call, err ? NULL : reply, results, logs))
-        for (size_t i = 0; i < call->count; i++)
-            is_new = is_new || results[i].outcome == SUBMIT_NEW;
-    log_outcome(call, is_new ? SUBMIT_NEW : results[0].outcome, reply);
+    for (size_t i = 0; ok && i < call->count; i++)
+        is_new = is_new || results[i].outcome == SUBMIT_NEW;
+    log_outcome(call, is_new ? SUBMIT_NEW : results[0].outcome, answer);
+    release_unused(call, answer, results, is_accepted(answer, call->count));
     if (call->order_done)
         call->order_done(results, call->arg);
     end_call(call);
 }
 
-static int send_order(const char *order_id, struct submission *const submissions[], struct submit_call *call)
+static int send_order(const char *order_id, struct submission *const submissions[], const char *refusal,
+                      struct submit_call *call)
 {
     const struct submitter_config *limits = &call->submitter->config;
     const struct submission *first = submissions[0];
     char prefix[KEYS_PREFIX_SIZE], paid_calls[DECIMAL_SIZE], retention[DECIMAL_SIZE], limit[DECIMAL_SIZE],
-        wait[DECIMAL_SIZE], client_limit[DECIMAL_SIZE], images[DECIMAL_SIZE], images_limit[DECIMAL_SIZE];
+        wait[DECIMAL_SIZE], client_limit[DECIMAL_SIZE], images[DECIMAL_SIZE], images_limit[DECIMAL_SIZE],
+        until[DECIMAL_SIZE];
     struct script_arg args[COMMON_ARGS + SUBMIT_ORDER_MAX * TASK_ARGS] = {
         SCRIPT_TEXT(order_id),
         {paid_calls,   decimal_write(paid_calls,   first->max_paid_calls)   },
@@ -393,6 +532,8 @@ static int send_order(const char *order_id, struct submission *const submissions
         {images,       decimal_write(images,       first->images)           },
         {images_limit, decimal_write(images_limit, first->client_images_max)},
         SCRIPT_TEXT(first->owes),
+        SCRIPT_TEXT(refusal),
+        {until,        decimal_write(until,        call->until_ms)          },
     };
 
     for (size_t i = 0; i < call->count; i++) {
@@ -402,6 +543,7 @@ static int send_order(const char *order_id, struct submission *const submissions
         task[1] = SCRIPT_TEXT(submissions[i]->hash);
         task[2] = SCRIPT_TEXT(submissions[i]->request);
         task[3] = SCRIPT_TEXT(submissions[i]->plan);
+        task[4] = SCRIPT_TEXT(submissions[i]->money.reservation);
     }
     keys_prefix(prefix, keys_partition(first->full_id, 1));
     return script_run(limits->redis,
@@ -422,10 +564,11 @@ int submit_order_start(struct submitter *submitter, const char *order_id, struct
         return ERR_NO_MEMORY;
     call->order_done = done;
     call->count = count;
-    if (!submissions[0]->upload_count)
-        return keep_call(call, send_order(order_id, submissions, call), out);
+    if (!needs_steps(submissions[0]))
+        return keep_call(
+            call, send_order(order_id, submissions, submissions[0]->money.unpriced ? REFUSAL_UNPRICED : "", call), out);
     call->order_id = strdup(order_id);
     for (size_t i = 0; ok && i < count; i++)
         ok = keep_copy(call, i, submissions[i]);
-    return keep_call(call, ok && call->order_id ? ask_for_inputs(call) : ERR_NO_MEMORY, out);
+    return keep_call(call, ok && call->order_id ? begin_steps(call, submissions[0]) : ERR_NO_MEMORY, out);
 }

@@ -8,6 +8,9 @@
  *
  * The tasks of one order of the OpenAI API are created together (script SUBMIT_ORDER).
  *
+ * Where a spending limit applies, RESERVE comes before SUBMIT. If it refuses, SUBMIT is sent all the same, and only looks for the task: a
+ * repeated request needs no room. Reservations that no new task has got are released.
+ *
  * Ownership: the submitter copies what it needs; the caller keeps the submission.
  * Threads:   loop thread only.   Units: ms.
  */
@@ -33,6 +36,8 @@ enum submit_outcome {
     SUBMIT_FULL,
     SUBMIT_CLIENT_FULL, /* the client has the maximum number of live tasks */
     SUBMIT_IMAGES,      /* the client has used its images of today */
+    SUBMIT_BUDGET,      /* the task does not exist, and a spending limit has no room for it */
+    SUBMIT_UNPRICED,    /* the task does not exist, a spending limit applies, and its price is not known */
     SUBMIT_PAUSED,
     SUBMIT_UNKNOWN_UPLOAD,   /* the task does not exist, and its uploads do not either */
     SUBMIT_INPUTS_TOO_LARGE, /* the task does not exist, and its images are too large together */
@@ -43,9 +48,10 @@ enum problem submit_problem(enum submit_outcome outcome); /* for outcomes other 
 
 struct submit_result {
     enum submit_outcome outcome;
-    const struct event_log *log; /* for NEW and SAME, else NULL */
-    int64_t images_left;         /* for NEW: of the client's day; -1: no limit */
-    int64_t day_left_ms;         /* for NEW and IMAGES: until the limit is reset; else 0 */
+    const struct event_log *log;     /* for NEW and SAME, else NULL */
+    int64_t images_left;             /* for NEW: of the client's day; -1: no limit */
+    int64_t day_left_ms;             /* for NEW, IMAGES and BUDGET: until the limit is reset; else 0 */
+    const struct spending *spending; /* for NEW and BUDGET, where a spending limit applies; else NULL */
 };
 typedef void submit_fn(const struct submit_result *result, void *arg);
 
@@ -57,6 +63,7 @@ struct submitter_config {
     void (*on_short_upload)(const char *client, const char *sha256, const char *name, void *arg);
     /* A new task was accepted after submit_cancel. */
     void (*on_abandoned)(const char *full_id, enum on_disconnect what, void *arg);
+    void (*on_spending)(const struct spending *spending, void *arg); /* RESERVE has answered; may be NULL */
     void *arg;
 };
 struct submitter *submitter_create(const struct submitter_config *config); /* NULL when out of memory */
@@ -68,7 +75,7 @@ int submit_start(struct submitter *submitter, const struct submission *submissio
 void submit_cancel(struct submit_call *call); /* accepts NULL; does not undo the SUBMIT */
 
 /* The tasks of an order, all accepted or none. Tasks of it that have failed without a charge run again, and are NEW. All submissions have
- * the same client, limits, images, uploads, trace and request id. on_abandoned is not called: its tasks continue.
+ * the same client, limits, images, uploads, terms of money (but for the reservation), trace and request id. on_abandoned is not called: its tasks continue.
  * Accepted: one result per task, all with a log. Refused: one result without a log. */
 enum { SUBMIT_ORDER_MAX = 10 };
 typedef void submit_order_fn(const struct submit_result *results, void *arg);

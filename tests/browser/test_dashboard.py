@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 import unittest
 
 from driver import ENTER, ESCAPE
@@ -44,6 +45,38 @@ class DashboardTest(PageTest):
         page.wait("document.querySelector('#ask').open")
         page.click("#ask-yes")
         page.wait("!document.querySelector('#ask').open")
+
+
+class Costs(DashboardTest):
+    """Spending limits, costs per day, costs per client."""
+
+    @classmethod
+    def start(cls):
+        cls.gateway = cls.world.gateway(GATEWAY_ADMIN_KEY=KEY, GATEWAY_SPEND_DAY="0.1")
+        cls.uncounted = cls.world.gateway(GATEWAY_ADMIN_KEY=KEY)
+
+    def test_1_without_counting_there_is_no_card(self):
+        page = self.open(f"/dashboard#key={KEY}", self.uncounted)
+        page.wait(LIVE)
+        self.assertFalse(page.is_shown("#costs"))
+
+    def test_2_sums_limits_and_clients(self):
+        today = time.strftime("%Y%m%d", time.gmtime())
+        self.world.redis("HSET", f"arkrelay:{{money}}:usage:{today}", "shop\tm\tUSD", "2 3 2 60000 0", "other\tn\t-", "1 1 1 0 0")
+        self.world.redis("HSET", "arkrelay:{money}:ledger", "", f"USD {today} 60000 30000 60000 30000")
+        page = self.dashboard()
+        page.wait("document.querySelector('#costs').checkVisibility()")
+        self.assertEqual(page.text("[data-fact=costs_day] dd"), "spent 0.06 USD · reserved 0.03 USD · limit 0.1 USD")
+        self.assertEqual(page.run("return document.querySelector('[data-fact=costs_day] dd').dataset.tone"), "warn")
+        self.assertEqual(page.text("[data-fact=costs_month] dd"), "spent 0.06 USD · reserved 0.03 USD")
+        self.assertEqual(page.run("return document.querySelectorAll('#costs rect').length"), 30)
+        self.assertEqual(page.run("return [...document.querySelectorAll('[data-client]')].map((one) => one.dataset.client)"), ["shop", "other"])
+        self.assertIn("0.06 USD", page.text("[data-client=shop]"))
+        self.assertIn("tasks without a price: 1", page.text("[data-client=other]"))
+        self.assert_sound(page)
+        page.click("[data-language-switch]")
+        page.wait_text("#costs-title", "费用")
+        self.assert_sound(page)
 
 
 class Access(DashboardTest):

@@ -65,7 +65,7 @@ class InStep(unittest.TestCase):
         self.assertEqual(stories, {"start", "done", "error", "reset", *(f"process {stage}" for stage in stages)})
 
     def test_response_examples_match_the_schema(self):
-        names = ["GenerateStreamRequest", "Accepted", "Task", "OwnTaskPage", "Upload", "GenerateRequest", "Models", "Problem"]
+        names = ["GenerateStreamRequest", "Accepted", "Task", "OwnTaskPage", "Upload", "GenerateRequest", "Usage", "Models", "Problem"]
         for name, block in zip(names, blocks(PAGES[0], "json"), strict=True):
             conformance.description.compiler.compile({"$ref": f"#/components/schemas/{name}"}, closed=True)(json.loads(block.text))
 

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 import unittest
 
 from gateway_case import GatewayTest
@@ -372,6 +373,22 @@ class Operators(ArkctlTest):
         self.assertEqual(self.arkctl("dead", "retry", "--all", "--json").json(), {"retried": [{"id": "public.failed.2", "status": "queued"}]})
         self.assertEqual(self.arkctl("dead", "retry", "--all").out, "there are no failed tasks\n")
         self.assertEqual(self.arkctl("dead", "list", "--json").json()["tasks"], [])
+
+    def test_usage(self):
+        self.assertIn("no usage from", self.arkctl("usage").out)
+        today = time.strftime("%Y%m%d", time.gmtime())
+        for when in (today, today[:6]):
+            self.redis("HSET", f"arkrelay:{{money}}:usage:{when}", "public\tm\tUSD", "2 3 2 90000 30000", "public\t=e\t-", "1 1 1 0 0")
+        self.redis("HSET", "arkrelay:{money}:ledger", "", f"USD {today} 90000 10000 90000 10000")
+        table = self.arkctl("usage").out
+        for pattern in (r"DAY +CLIENT +MODEL +TASKS +IMAGES +CALLS +COST", r"public +m +2 +3 +2 +0\.09 USD \(of it estimated 0\.03\)", "=e .* not known", "total 0.09 USD"):
+            self.assertRegex(table, pattern)
+        self.assertRegex(self.arkctl("usage", "--month", "--csv").out, f"{today[:4]}-{today[4:6]},public,m,2,3,2,USD,0.09,0.03\r?\n")
+        self.assertIn(",'=e,", self.arkctl("usage", "--csv").out)
+        report = self.arkctl("usage", "--json").json()
+        self.assertEqual((report["spending"]["day"], len(report["rows"])), ({"limit": None, "spent": 0.09, "reserved": 0.01}, 2))
+        self.assertNotIn("CLIENT", self.arkctl("usage", "--own").out)
+        self.arkctl("usage", "--from", "yesterday", status=USAGE)
 
     def test_queue_workers_and_top(self):
         self.assertEqual(self.arkctl("queue", "pause", "--json").json(), {"paused": True})

@@ -20,7 +20,7 @@ from support.heap_count import HeapCount
 from support.http_client import fetch
 from support.processes import ProcessTest, binary
 from support.redis_server import RedisServer
-from support.script_cost import LINKS, ScriptCost
+from support.script_cost import BATCH, LINKS, ScriptCost
 from support.world import World, sim
 
 PERIODIC = {"reap", "audit", "renew", "presence", "ready", "ping", "info", "load", "echo"}    # sent periodically, not per task
@@ -150,6 +150,19 @@ def measure_openai():
 
 # -- the cost of scripts in Redis
 
+def measure_limited(batch=BATCH):
+    """Commands inside the scripts of tasks to which a spending limit applies, with so many ending together."""
+    with RedisServer() as server:
+        cost = ScriptCost(server.client(), limited=True, batch=batch)
+        cost.run(SCRIPTED)
+        cost.commands()
+        cost.run(SCRIPTED)
+        counts = cost.commands()
+        print(f"Commands inside scripts per task with a spending limit, {batch} together:",
+              {name: round(count / SCRIPTED, 2) for name, count in sorted(counts.items())})
+        return {"redis_inner_commands_per_limited_task": sum(counts.values()) / SCRIPTED}
+
+
 def measure_scripts():
     """Commands inside the scripts of one-image tasks, and the instructions of redis-server for them; 16 tasks wait at a time. The work that Redis
     does ten times per second is not counted, because its share depends on the speed of the machine."""
@@ -177,7 +190,7 @@ def measure_memory():
         return {"redis_bytes_per_queued_task": queued, "redis_bytes_per_finished_task": cost.bytes_of_last()}
 
 
-MEASURES = [measure_commands, measure_streams, measure_calls, measure_instructions, measure_openai, measure_scripts, measure_memory]
+MEASURES = [measure_commands, measure_streams, measure_calls, measure_instructions, measure_openai, measure_scripts, measure_limited, measure_memory]
 
 
 class Costs(ProcessTest):
@@ -219,6 +232,9 @@ class Costs(ProcessTest):
 
     def test_the_cost_of_scripts_in_redis(self):
         self.keep_to_budget(measure_scripts(), f"Where they are run: callgrind_annotate --inclusive=yes {profile('redis')}")
+
+    def test_the_cost_of_a_spending_limit_in_redis(self):
+        self.keep_to_budget(measure_limited(), "RESERVE runs per task, CHARGE and DEBTS per batch of tasks that end together.")
 
     def test_memory_of_a_task_in_redis(self):
         self.keep_to_budget(measure_memory(), "Where it is: redis-cli memory usage, lrange and hgetall of its two keys.")

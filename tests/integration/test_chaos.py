@@ -22,6 +22,7 @@ from support.faults import LEASE_S, Faults
 from support.fleet import Fleet
 from support.judge import Judge
 from support.kept_pictures import Pictures
+from support.money import read_money
 from support.processes import ProcessTest, eventually
 from support.world import World
 
@@ -36,8 +37,9 @@ FILES_SLACK = 4
 
 WORKER = {"WORKER_LEASE": f"{LEASE_S:.0f}s", "WORKER_CONCURRENCY": 20, "RETRY_BACKOFF_BASE": "100ms",
           "RETRY_BACKOFF_MAX": "500ms", "ARK_FIRST_BYTE_TIMEOUT": "3s", "ARK_TIMEOUT": "6s", "ARK_TIMEOUT_PER_IMAGE": "500ms",
-          "ARK_IMAGES_PER_MINUTE": 0, "LOG_LEVEL": "info"}
-GATEWAY = {"GATEWAY_HEARTBEAT": "1s", "GATEWAY_TAIL_CHECK": "2s", "LOG_LEVEL": "info"}
+          "ARK_IMAGES_PER_MINUTE": 0, "LOG_LEVEL": "info", "AUDIT_INTERVAL": "5s"}
+GATEWAY = {"GATEWAY_HEARTBEAT": "1s", "GATEWAY_TAIL_CHECK": "2s", "LOG_LEVEL": "info", "AUDIT_INTERVAL": "5s",
+           "GATEWAY_CLIENT_SPEND_DAY": "1000000"}
 
 
 class Chaos(ProcessTest):
@@ -106,7 +108,11 @@ class Chaos(ProcessTest):
             stuck = [call for call in world.ark.calls() if not call["duration_ms"]]
             raise AssertionError(f"calls that do not end: {stuck[:10]}, {world.ark.stats()}") from None
         self.assertTrue(crowd.stories)
-        return Judge(self.fleet, crowd.stories, world.look(), world.ark.calls(), closings)
+        try:
+            eventually(lambda: not (money := read_money(world.redis)).reservations and not money.debts, "all is settled", SETTLE_S)
+        except AssertionError as error:
+            print(error)
+        return Judge(self.fleet, crowd.stories, world.look(), world.ark.calls(), closings, read_money(world.redis))
 
     def report(self, crowd, faults, judge):
         found = judge.all()
@@ -119,7 +125,11 @@ class Chaos(ProcessTest):
             code = task.fields.get("code", task.state)
             ends[code] = ends.get(code, 0) + 1
         print(f"faults: {json.dumps(faults.counts)}\nends: {json.dumps(ends)}\nrefused: {json.dumps(crowd.refusals)}\n"
-              f"images: {json.dumps(judge.images)}")
+              f"images: {json.dumps(judge.images)}\n"
+              f"costs that are estimates: {len(judge.estimates)}, {sum(cost for _, cost, _ in judge.estimates)} micro-units, of which ARK charged "
+              f"{sum(charge for _, _, charge in judge.estimates)}")
+        for task_id, cost, charge in judge.estimates:
+            print(f"  {task_id}: {cost}, ARK charged {charge}")
         print(f"chaos: seed={SEED} seconds={SECONDS} tasks={len(crowd.stories)} faults={sum(faults.counts.values())}"
               f" reconnects={reconnects} " + " ".join(f"{name}={len(found[name])}" for name in found), flush=True)
         guilty = {task_id: None for tasks in found.values() for task_id, _ in tasks}

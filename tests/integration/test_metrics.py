@@ -272,7 +272,7 @@ class Text(ProcessTest):
     @classmethod
     def setUpClass(cls):
         with World() as world:
-            gateway, worker = world.gateway(WEBHOOK_SECRET="0" * 32), world.worker()
+            gateway, worker = world.gateway(WEBHOOK_SECRET="0" * 32, GATEWAY_SPEND_DAY="100", GATEWAY_SPEND_MONTH="100"), world.worker()
             with gateway.generate("t1", prompt=sim("t1")) as stream:
                 stream.to_end()
             world.redis("CONFIG", "SET", "maxmemory", 64 << 20)
@@ -332,7 +332,7 @@ def resident(pid):
 
 
 def row(family):
-    names = sorted(family.label_names(), key=["route", "scope", "code", "endpoint", "outcome"].index) if len(family.label_names()) > 1 else family.label_names()
+    names = sorted(family.label_names(), key=["route", "scope", "code", "endpoint", "outcome", "window", "kind"].index) if len(family.label_names()) > 1 else family.label_names()
     labels = "{" + ",".join(names) + "}" if names else ""
     return f"| `{family.name}{labels}` | {family.type} | {family.help} |"
 

@@ -13,7 +13,9 @@ import random
 import unittest
 
 from support.account import Account, news
-from support.model import Model
+from support.model import LIVE, Model
+from support.money import LEDGER, read_money
+from support.money_model import MoneyModel
 from support.processes import ProcessTest
 from support.redis_server import RedisServer
 from support.script_test import event as slot_event
@@ -31,7 +33,10 @@ MAX_ATTEMPTS, SLOTS = 2, 3
 IMAGES_LIMITS = {"a": 0, "b": 12, "c": 40}     # images per day of each client; 0: no limit
 EVERYTHING = ("done", "failed", "cancelled", "retried", "reaped", "erased", "renewed", "same", "conflict", "full", "client_full",
               "images_full", "orphan",
-              "expired", "poison", "outcome_unknown")
+              "expired", "poison", "outcome_unknown", "budget", "late", "crashed", "freed", "charged_again")
+CALL, ROOM = 90, 400         # micro-units: a call, and how much the limit of each moment is above what was spent
+COUNTED = "bc"              # clients whose tasks the ledger counts
+PLAN = '{"images":3,"model":"m","price":{"call":%d,"currency":"USD"}}' % CALL
 TTL_MS, LONG, LAPSED = 86_400_000, 3_600_000, -10
 FAILURE = '{"code":"ark_unreachable","error":"x","retryable":true}'
 
@@ -62,6 +67,9 @@ class RandomWalk(ProcessTest):
         self.seed = int(os.environ.get("ARKRELAY_SEED", random.SystemRandom().randrange(2**32)))
         self.chance = random.Random(self.seed)
         self.model = Model()
+        self.model.on_debt = self.owe
+        self.money = MoneyModel()
+        self.ledger = Scripts(self.redis, LEDGER)
         self.now = look(self.redis)
         self.steps = []                 # printed after a failure
         self.recent = []                # calls that may be repeated
@@ -89,10 +97,17 @@ class RandomWalk(ProcessTest):
     def call_submit(self, id, hash, max_paid):
         new_epoch, images_limit = id not in self.model.tasks, IMAGES_LIMITS[id[0]]
         urls = "u" * self.chance.choice([1, 300])
+        reservation, until = self.reserve(id, max_paid) if id[0] in COUNTED else ("", 0)
+        if reservation is None:
+            return
         word, *rest = self.run_script("submit", id, hash, '{"urls":["%s"]}' % urls, max_paid, TTL_MS, QUEUE_LIMIT, LONG, CLIENT_LIMIT, "",
-                                      SLOTS, images_limit)
-        expected, images_left = self.model.submit(id, hash, max_paid, QUEUE_LIMIT, CLIENT_LIMIT, SLOTS, images_limit)
+                                      SLOTS, images_limit, PLAN, "", "" if reservation != "-" else "BUDGET", reservation if reservation != "-" else "", until)
+        if new_epoch and reservation == "-":
+            expected, images_left = "BUDGET", None
+        else:
+            expected, images_left = self.model.submit(id, hash, max_paid, QUEUE_LIMIT, CLIENT_LIMIT, SLOTS, images_limit, is_late=until == 1)
         self.compare([word], [expected])
+        self.take_reservation(id, reservation, word)
         if word == b"NEW":
             self.assertEqual(rest.pop(), b"" if images_left is None else str(images_left).encode())
         if word in (b"NEW", b"SAME"):
@@ -135,6 +150,8 @@ class RandomWalk(ProcessTest):
         if word == b"NEW":
             self.assertGreater(int(rest[0]), self.now.tasks[id].number("epoch"))
             self.log.pop(id)
+            if id[0] in COUNTED:
+                self.model.tasks[id].reservation = self.redis("HGET", f"{PREFIX}task:{id}", "reservation").decode().split(" ")[0]
 
     def call_tasks(self, state, limit):
         """Reads every page of a list and compares it with the data in Redis."""
@@ -172,6 +189,83 @@ class RandomWalk(ProcessTest):
     def call_pause(self, paused):
         self.model.paused = bool(paused)
         self.compare(self.run_script("pause", paused), ["PAUSED" if paused else "RESUMED"])
+
+    # -- money: a gateway reserves before SUBMIT, and may end at any point
+
+    def reserve(self, id, max_paid):
+        """RESERVE of a gateway: the arguments of SUBMIT, or None if the gateway ends after it."""
+        self.serial += 1
+        reservation, client, micros = f"r{self.serial}", id[0], max_paid * CALL
+        limit = self.money.spent[client] + ROOM
+        self.steps.append(f"reserve {reservation} of {micros} for {id}")
+        answer = self.ledger("reserve", client, "USD", micros, limit, 0, 0, 0, LONG, reservation, id)
+        has_room = self.money.reserve(reservation, client, micros, limit)
+        self.assertEqual(answer[0], b"OK" if has_room else b"REFUSED")
+        if not has_room:
+            self.model.count("budget")
+            return "-", 0
+        if self.chance.random() < 0.05:
+            self.crash(reservation)
+            return None, None
+        return reservation, 1 if self.chance.random() < 0.05 else int(answer[1])
+
+    def take_reservation(self, id, reservation, word):
+        """SUBMIT has answered: the task has the reservation, or the gateway frees it, unless it ends before."""
+        if word == b"NEW":
+            self.model.tasks[id].reservation = reservation or None
+            self.money.submitted(reservation, id)
+        elif reservation not in ("", "-"):
+            if self.chance.random() < 0.1:
+                self.crash(reservation)
+            else:
+                self.charge(reservation, "")
+
+    def crash(self, reservation):
+        self.steps.append(f"a gateway ends and leaves {reservation}")
+        self.model.count("crashed")
+        self.money.orphans.add(reservation)
+
+    def owe(self, task):
+        self.money.owe(task.reservation, task.client, CALL * (task.known + task.unknown))
+
+    def charge(self, *words):
+        counted = 0
+        for reservation, debt in zip(words[::2], words[1::2]):
+            if not debt:
+                self.money.free(reservation)
+            elif self.money.charge(reservation):
+                counted += 1
+            else:
+                self.model.count("charged_again")
+        self.steps.append(f"charge {words[::2]}")
+        self.assertEqual(self.ledger("charge", *words), [b"OK", counted])
+
+    def pay(self):
+        """A process moves debts to the ledger. It may end between the steps."""
+        _, *flat = self.run_script("debts", self.chance.randint(1, 5))
+        if flat and self.chance.random() < 0.9:
+            words = [word.decode() for word in flat]
+            self.charge(*words)
+            if self.chance.random() < 0.7:
+                self.run_script("debts", 1, *words[::2])
+                for reservation in words[::2]:
+                    self.money.removed(reservation)
+
+    def audit_money(self):
+        """All reservations are old. Those that a crash left behind are freed, and no others."""
+        for reservation, found in read_money(self.redis).reservations.items():
+            self.redis("HSET", LEDGER + "ledger", f":{reservation}", f"{found.client} {found.micros} {found.currency} {found.day} 1 {found.task}")
+        _, cursor, *flat = self.ledger("money_audit", "0", 1000)
+        self.assertEqual(cursor, b"0")
+        listed = [word.decode() for word in flat]
+        self.assertEqual(set(listed[1::2]), set(self.money.open))
+        if listed:
+            _, *held = self.run_script("held", *listed)
+            unused = [reservation for reservation, is_held in zip(listed[1::2], held) if not is_held]
+            self.assertEqual(set(unused), self.money.orphans)
+            self.model.counts["freed"] += len(unused)
+            if unused:
+                self.charge(*(word for reservation in unused for word in (reservation, "")))
 
     # -- clients
 
@@ -364,6 +458,8 @@ class RandomWalk(ProcessTest):
         before, self.now = self.now, look(self.redis)
         self.now.check()
         self.model.compare(self.now)
+        live = {task.reservation for task in self.model.having(*LIVE) if task.reservation}
+        self.money.compare(read_money(self.redis), live)
         for channel, element in self.news.messages():
             self.log.setdefault(channel.decode().removeprefix(PREFIX + "channel:"), []).extend(element.split(b"\n"))
         for id, task in self.now.tasks.items():
@@ -376,7 +472,7 @@ class RandomWalk(ProcessTest):
         weights = {
             self.submit: 14, self.cancel: 3, self.erase: 6, self.retry: 1.5, self.look_at: 1, self.pause: 0.5, self.repeat: 5, self.claim: 12,
             self.begin: 12, self.emit: 8, self.finish: 7, self.renew: 2, self.kill: 0.5, self.freeze: 1, self.pass_time: 8,
-            self.reap: 6, self.damage: 1.5}
+            self.reap: 6, self.damage: 1.5, self.pay: 4, self.audit_money: 0.5}
         for _ in range(steps):
             self.chance.choices(list(weights), weights.values())[0]()
             self.check()
@@ -402,11 +498,21 @@ class RandomWalk(ProcessTest):
                 return
         self.fail(f"still waiting: {self.now.sets['index']}")
 
+    def settle_money(self):
+        for _ in range(1000):
+            if not self.money.debts:
+                break
+            self.pay()
+        self.audit_money()
+        self.check()
+        self.assertEqual((self.money.open, self.money.debts), ({}, {}))
+
     def test_a_random_walk(self):
         try:
             steps = int(os.environ.get("ARKRELAY_STEPS", STEPS))
             self.walk(steps)
             self.settle()
+            self.settle_money()
             self.assertEqual(self.now.live, {})
             self.forget_lost_workers()
             self.assertEqual(self.govern("w5", CALLS_MAX), CALLS_MAX, "permits were lost")

@@ -104,7 +104,7 @@ class Files(ProcessTest):
 class Queries(ProcessTest):
     def test_all_queries_and_rules_with_real_programs(self):
         with World() as world, tempfile.TemporaryDirectory() as folder:
-            gateway, worker = world.gateway(GATEWAY_ADMIN_KEY=KEY), world.worker()
+            gateway, worker = world.gateway(GATEWAY_ADMIN_KEY=KEY, GATEWAY_SPEND_DAY="1", GATEWAY_SPEND_MONTH="100"), world.worker()
             prometheus = Prometheus(pathlib.Path(folder), gateway=gateway.address, worker=worker.address)
             eventually(lambda: len(prometheus.query("up == 1")) == 2, "both are scraped")
             self.work(world, gateway)

@@ -102,6 +102,7 @@ class Edits(EditTest):
             ([PROMPT, image, ("stream", None, b"maybe")], "stream", "must be true or false"),
             ([image, ("prompt", None, b"\xff")], "prompt", "UTF-8"),
             ([image, ("prompt", None, b"x" * 40_000)], "prompt", "is too long"),
+            ([image, PROMPT, *[(f"x{n}", None, b"x" * 30_000) for n in range(5)]], "x4", "is too long"),
             ([PROMPT, URL, *[("image[]", "a.png", PNG)] * 15], "image", "at most 14 images"),
             ([PROMPT, URL, ("image", None, b"ftp://x")], "image", "http"),
         ]

@@ -209,7 +209,7 @@ class EveryAnswer(GatewayTest):
         self.keys()
         self.without_redis()
         listed = {(operation.id, status) for operation in conformance.description.operations for status in operation.answers}
-        wanted = {(id, status) for id, status in listed if status not in OF_ANY_ADDRESS or (status == 400 and id in ("generate", "generateStream", "followTask", "listTasks"))}
+        wanted = {(id, status) for id, status in listed if status not in OF_ANY_ADDRESS or (status == 400 and id in ("generate", "generateStream", "followTask", "listTasks", "getUsage", "getAllUsage"))}
         missing = wanted - set(conformance.seen) - set(UNPROVOKED)
         self.assertEqual(missing, set(), "listed, and neither provoked nor excused")
         self.assertLessEqual(set(UNPROVOKED), listed)
@@ -254,6 +254,8 @@ class EveryAnswer(GatewayTest):
         self.gateway.get(f"{BASE}/tasks/t3/webhook")
         self.gateway.cancel("t3")
         self.gateway.get(f"{BASE}/tasks/none/webhook")
+        self.gateway.get(f"{BASE}/usage")
+        self.gateway.get(f"{BASE}/usage?by=x")
 
     def operators(self):
         nobody = self.world.gateway()
@@ -261,7 +263,7 @@ class EveryAnswer(GatewayTest):
         self.gateway.submit("runs")
         self.claim("runs")
         self.gateway.submit("waits")
-        addresses = [("POST", "queue/pause"), ("POST", "queue/resume"), ("GET", "overview"), ("GET", "processes"), ("GET", "tasks"),
+        addresses = [("POST", "queue/pause"), ("POST", "queue/resume"), ("GET", "overview"), ("GET", "processes"), ("GET", "tasks"), ("GET", "usage"),
                      ("GET", "tasks/public.failed"), ("DELETE", "tasks/public.x"), ("POST", "tasks/public.x/retry"), ("POST", "tasks/public.x/cancel"),
                      ("POST", "tasks/public.x/resend"), ("GET", "tasks/public.x/webhook"), ("GET", "webhooks"), ("POST", "webhooks/resend"), ("POST", "webhooks/test")]
         for method, path in addresses:
@@ -269,6 +271,7 @@ class EveryAnswer(GatewayTest):
             self.admin(method, path, gateway=nobody)
             self.fetch(method, f"/admin/{path}")
         self.admin("GET", "tasks?state=x")
+        self.admin("GET", "usage?by=x")
         for method, path in (("GET", "tasks/public.none"), ("POST", "tasks/public.failed/retry"), ("POST", "tasks/public.failed/retry"),
                              ("POST", "tasks/public.waits/cancel"), ("POST", "tasks/public.waits/cancel"), ("POST", "tasks/public.runs/cancel"),
                              ("DELETE", "tasks/public.runs"), ("DELETE", "tasks/public.waits")):

@@ -61,7 +61,7 @@ class Keys(ProcessTest):
         old = run(first.replace("/etc/arkrelay", folder), **env).strip()
         id_of_old = re.match(r"arkrelay_(\w+?)_", old).group(1)
         new = run(change.replace("3f2a9c01b7de", id_of_old), **env).splitlines()[0]
-        self.assertEqual(len(pathlib.Path(folder, "keys").read_text().splitlines()), 4)
+        self.assertEqual(len(pathlib.Path(folder, "keys").read_text().splitlines()), 5)
         with World(ark=False) as world:
             gateway = world.gateway(GATEWAY_KEYS_FILE=f"{folder}/keys")
             statuses = [fetch(gateway.address, "GET", f"{BASE}/queue", headers={"Authorization": f"Bearer {key}"}).status for key in (old, new)]

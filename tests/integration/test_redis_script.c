@@ -34,7 +34,7 @@ static void on_outcome(const redisReply *reply, int err, void *arg)
     snprintf(outcome->error, sizeof(outcome->error), "%s", reply->type == REDIS_REPLY_ERROR ? reply->str : "");
 }
 
-enum { ARGS = 14 };
+enum { ARGS = 18 };
 
 static struct outcome run(struct fixture *fixture, enum script_id script, const char *const words[ARGS])
 {
@@ -83,7 +83,7 @@ static const struct {
     { "LIMIT lets a new client pass", SCRIPT_LIMIT, {"600"}, "OK" },
     { "PRESENCE removes a process", SCRIPT_PRESENCE, {"host:1", "0"}, "OK" },
     { "TAILS names an unknown task", SCRIPT_TAILS, {"public.none", "1", "0"}, NULL },
-    { "SUBMIT_ORDER takes the tasks of an order", SCRIPT_SUBMIT_ORDER, {"o", "2", "60000", "10", "60000", "10", "", "1", "0", "", "public.o.0", "hash", "{\"urls\":[]}", ""}, "ACCEPTED" },
+    { "SUBMIT_ORDER takes the tasks of an order", SCRIPT_SUBMIT_ORDER, {"o", "2", "60000", "10", "60000", "10", "", "1", "0", "", "", "0", "public.o.0", "hash", "{\"urls\":[]}", "", ""}, "ACCEPTED" },
     { "ORDER registers an order", SCRIPT_ORDER, {"body", "", "0", "o", "1", "public.o.0", "1000", "60000"}, "NEW" },
     { "MINE lists tasks", SCRIPT_MINE, {"public", "all", "", "10"}, "MINE" },
     { "DELIVERY is noted", SCRIPT_DELIVERY, {"body", "", "o", "unanswered", "1000"}, "OK" },
@@ -102,6 +102,13 @@ static const struct {
     { "RESEND of an unknown task finds none", SCRIPT_RESEND, {"public.none", "0"}, "NONE" },
     { "RESEND of all failed ones counts", SCRIPT_RESEND, {"", "10"}, "RESENT" },
     { "WEBHOOK_TEST owes a sample", SCRIPT_WEBHOOK_TEST, {"public.t", "https://a.example/", "1", "{}"}, "OK" },
+    { "RESERVE without limits reserves", SCRIPT_RESERVE, {"c", "USD", "5", "0", "0", "0", "0", "5000", "r", "c.t"}, "OK" },
+    { "CHARGE frees a reservation", SCRIPT_CHARGE, {"r", ""}, "OK" },
+    { "DEBTS without debts returns none", SCRIPT_DEBTS, {"100"}, "OK" },
+    { "HELD of an unknown task answers", SCRIPT_HELD, {"c.t", "r"}, "HELD" },
+    { "MONEY_AUDIT without reservations is over", SCRIPT_MONEY_AUDIT, {"0", "100"}, "OK" },
+    { "LEDGER of an unknown client answers", SCRIPT_LEDGER, {"", "c"}, "LEDGER" },
+    { "USAGE of a day without tasks answers", SCRIPT_USAGE, {"20261122", ""}, "USAGE" },
     { "READY says so", SCRIPT_READY, {NULL}, "READY" },
 };
 /* clang-format on */

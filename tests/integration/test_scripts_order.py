@@ -98,8 +98,8 @@ class Orders(ScriptTest):
 
 class Submit(ScriptTest):
     def tasks(self, *ids, hash="hash", order="o", queue_limit=100, client_limit=100, images=1, images_limit=0):
-        words = [word for id in ids for word in (f"shop.{id}", hash, REQUEST, "")]
-        return self.run_script("submit_order", order, 2, TTL_MS, queue_limit, 60_000, client_limit, "", images, images_limit, "", *words)
+        words = [word for id in ids for word in (f"shop.{id}", hash, REQUEST, "", "")]
+        return self.run_script("submit_order", order, 2, TTL_MS, queue_limit, 60_000, client_limit, "", images, images_limit, "", "", 0, *words)
 
     def states(self):
         return sorted(task.decode().rpartition(":")[2] for task in self.redis("KEYS", "arkrelay:{0}:task:*"))
@@ -139,7 +139,8 @@ class Submit(ScriptTest):
         epoch = int(self.tasks("a", "b", images_limit=10)[1][1])
         self.fail("void")
         before = look(self.redis).counter("submitted")
-        first, second = self.scripts("submit_order", "o", 2, TTL_MS, 100, 60_000, 100, "", 1, 10, "", "shop.a", "hash", REQUEST, "", "shop.b", "hash", REQUEST, "")[1:]
+        first, second = self.scripts("submit_order", "o", 2, TTL_MS, 100, 60_000, 100, "", 1, 10, "", "", 0, "shop.a", "hash", REQUEST, "", "", "shop.b", "hash",
+                                     REQUEST, "", "")[1:]
         after = look(self.redis)
         after.check()
         self.assertEqual((first[0], second[0], len(first[3])), (b"NEW", b"SAME", 1))

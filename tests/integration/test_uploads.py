@@ -49,6 +49,11 @@ def data_url(name):
     return f"data:image/{kind};base64," + base64.b64encode((IMAGES / name).read_bytes()).decode()
 
 
+def data_of(size):
+    """A data: URL of about this length."""
+    return "data:image/png;base64," + "A" * (size // 4 * 4)
+
+
 class Recorder(http.server.BaseHTTPRequestHandler):
     """In front of the simulator: keeps the body of each request, and passes it on."""
     protocol_version = "HTTP/1.1"
@@ -401,6 +406,14 @@ class Used(UploadTest):
         answer = fetch(gateway.address, "POST", BASE + "/generate", {"urls": [large, large]})
         self.refused(answer, 422, "inputs_too_large")
         self.assertEqual(fetch(gateway.address, "POST", BASE + "/generate", {"urls": [large]}).status, 202)
+
+    def test_data_urls_count_too(self):
+        gateway = self.gateway(GATEWAY_DATA_URLS="on", GATEWAY_BODY_MAX="64m")
+        small = self.add(gateway)
+        for urls, status in (([data_of(61 << 20)], 422), ([small, data_of((60 << 20) - 100)], 422), ([data_of(5 << 20), small], 202)):
+            answer = fetch(gateway.address, "POST", BASE + "/generate", {"urls": urls})
+            self.assertEqual(answer.status, status, answer.body[:1000])
+            self.assertEqual(answer.json().get("code"), "inputs_too_large" if status == 422 else None)
 
     def test_openai_takes_them_too(self):
         ark, options = self.recorder()

@@ -24,9 +24,10 @@ IMAGE = re.compile(r"/([^/?]+)_(\d+)\.\w+\?")           # in an image's URL: the
 
 
 class Judge:
-    def __init__(self, fleet, stories, look, calls, closings=0):
-        """closings: how often ARK reported the account or the model as unavailable."""
-        self.fleet, self.stories, self.look, self.closings = fleet, stories, look, closings
+    def __init__(self, fleet, stories, look, calls, closings=0, money=None):
+        """closings: how often ARK reported the account or the model as unavailable. money: if the ledger counts all tasks."""
+        self.fleet, self.stories, self.look, self.closings, self.money = fleet, stories, look, closings, money
+        self.estimates = []                 # tasks whose cost may be above ARK's charge: (task id, cost, charge), in micro-units
         self.tasks = {key.partition(".")[2]: task for key, task in look.tasks.items()}
         self.calls = defaultdict(list)
         for call in calls:
@@ -40,7 +41,7 @@ class Judge:
         """The violations of all checks, by name."""
         return {name: getattr(self, name)() for name in
                 ("unsound", "broken", "lost", "repeated", "disordered", "over_budget", "thrown_away", "foreign",
-                 "wrongly_charged", "misnumbered", "cancelled_and_not", "closed")}
+                 "wrongly_charged", "wrong_costs", "unsettled", "misnumbered", "cancelled_and_not", "closed")}
 
     def unsound(self):
         """Invariants of the data in Redis, true at any time."""
@@ -197,6 +198,34 @@ class Judge:
                 found.append((task_id, f"charged {charged}, and {billed} images were billed"))
             if self._result_urls(task) and charged != "yes":
                 found.append((task_id, f"has images, and charged is {charged}"))
+        return found
+
+    def wrong_costs(self):
+        """Costs that differ from what ARK charged: of known outcomes, or below ARK's charge."""
+        found = []
+        for task_id, task in self.tasks.items():
+            cost, charged = self._end(task).get("cost"), sum(call["charged_micros"] for call in self.calls[task_id])
+            if not cost:
+                found += [(task_id, f"no cost, and ARK charged {charged}")]
+                continue
+            micros = round(cost["amount"] * 1_000_000)
+            if cost["estimated"]:
+                self.estimates.append((task_id, micros, charged))
+            if micros < charged or micros > charged and not cost["estimated"]:
+                found.append((task_id, f"costs {cost}, and ARK charged {charged}"))
+        return found
+
+    def unsettled(self):
+        """Differences between the ledger and the tasks: every task is counted once, and nothing is left reserved."""
+        if not self.money:
+            return []
+        rows = [row for period, rows in self.money.usage.items() if len(period) == 6 for row in rows.values()]
+        counted, tasks = sum(row.micros for row in rows), sum(row.tasks for row in rows)
+        costs = sum(round((self._end(task).get("cost") or {"amount": 0})["amount"] * 1_000_000) for task in self.tasks.values())
+        found = [(task, f"still reserves {name}") for name, task in ((name, each.task) for name, each in self.money.reservations.items())]
+        found += [(text, "is a debt") for text in self.money.debts.values()]
+        if (counted, tasks) != (costs, len(self.tasks)):
+            found.append(("ledger", f"{tasks} tasks cost {counted}, and should be {len(self.tasks)} that cost {costs}"))
         return found
 
     def misnumbered(self):

@@ -45,6 +45,12 @@ class Task:
     overdue: bool = False       # it has waited longer than its queue TTL
     events: int = 1
     deferrals: int = 0
+    reservation: str | None = None      # of money; None: the ledger does not count the task
+
+    @property
+    def owes(self):
+        """What the script that ends it adds to its answer."""
+        return [1] if self.reservation and self.state not in LIVE else []
 
     @property
     def client(self):
@@ -88,18 +94,19 @@ class Model:
         self.counts = collections.Counter()         # the counters of `meta`, and the number of each code
         self.arrived = 0
         self.used = collections.Counter()           # client -> images of the day: delivered or still reserved
+        self.on_debt = None                         # called with a task that ends and has a reservation
 
     def having(self, *states, client=None):
         return [task for task in self.tasks.values() if task.state in states and client in (None, task.client)]
 
     # -- clients
 
-    def submit(self, id, hash, max_paid, queue_limit, client_limit, images, images_limit):
+    def submit(self, id, hash, max_paid, queue_limit, client_limit, images, images_limit, is_late=False):
         """The expected status word, and the images left (None: no limit)."""
-        word = self.try_to_submit(id, hash, max_paid, queue_limit, client_limit, images, images_limit)
+        word = self.try_to_submit(id, hash, max_paid, queue_limit, client_limit, images, images_limit, is_late)
         return word, images_limit - self.used[id.partition(".")[0]] if images_limit else None
 
-    def try_to_submit(self, id, hash, max_paid, queue_limit, client_limit, images, images_limit):
+    def try_to_submit(self, id, hash, max_paid, queue_limit, client_limit, images, images_limit, is_late):
         client = id.partition(".")[0]
         if task := self.tasks.get(id):
             return self.count("same" if task.hash == hash else "conflict")
@@ -112,6 +119,8 @@ class Model:
         if images_limit and self.used[client] + images > images_limit:
             self.count("images_full")
             return "IMAGES"
+        if is_late:
+            return self.count("late")
         self.begin_life(Task(id, hash, max_paid, 0, images if images_limit else 0))
         self.count("submitted")
         return "NEW"
@@ -122,7 +131,7 @@ class Model:
             return ["NONE"]
         if task.state in ("queued", "delayed"):
             self.end(task, "cancelled", "cancelled")
-            return ["CANCELLED"]
+            return ["CANCELLED", *task.owes]
         if task.state == "running":
             task.asked |= mode == "any"
             return ["ASKED" if mode == "any" else "RUNNING"]
@@ -233,7 +242,7 @@ class Model:
         else:
             self.go_back(task, "queued")
             task.attempts -= 1
-        return ["OK", task.events]
+        return ["OK", task.events, *task.owes]
 
     def reap(self, id):
         task = self.tasks[id]
@@ -284,6 +293,8 @@ class Model:
     def end(self, task, state, code=None):
         task.state, task.code, task.fence, task.asked = state, code, None, False
         task.events += 1
+        if task.reservation:
+            self.on_debt(task)
         self.used[task.client] -= task.reserved and task.reserved - len(task.images)
         self.count(state)
         if code and code != state:

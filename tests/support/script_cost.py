@@ -10,6 +10,7 @@ import json
 import re
 
 from support.account import Account, news
+from support.money import LEDGER
 from support.scripts import PREFIX, Scripts
 from support.store import KINDS
 
@@ -28,24 +29,40 @@ TTL_MS, LEASE_MS = 86_400_000, 30_000
 
 
 class ScriptCost:
-    def __init__(self, redis):
-        self.redis = redis
+    def __init__(self, redis, limited=False, batch=BATCH):
+        """limited: a spending limit applies, and the debts of a batch are moved together. batch: tasks that wait at a time."""
+        self.redis, self.batch = redis, batch
+        self.ledger = Scripts(redis, LEDGER) if limited else None
         self.scripts = Scripts(redis)       # loads those that are called, as programs do: the garbage collector marks the functions of all that are loaded
         self.account = Account(redis)
         self.serial = self.last = 0
 
     def submit(self, id, request=REQUEST):
-        answer = self.scripts("submit", id, HASH, request, 2, TTL_MS, 100_000, 86_400_000, 100_000, "", 1, 0, PLAN)
+        more = self.reserve(id) if self.ledger else ()
+        answer = self.scripts("submit", id, HASH, request, 2, TTL_MS, 100_000, 86_400_000, 100_000, "", 1, 0, PLAN, *more)
         assert answer[0] == b"NEW", answer
 
-    def run(self, tasks, batch=BATCH, links=("https://ark/1.jpeg",)):
-        for _ in range(tasks // batch):
-            for n in range(batch):
+    def reserve(self, id):
+        reservation = id[-24:]
+        answer = self.ledger("reserve", "public", "USD", 60_000, 0, 10**12, 0, 10**12, 5000, reservation, id)
+        assert answer[0] == b"OK", answer
+        return "", "", reservation, answer[1]
+
+    def settle(self):
+        _, *debts = self.scripts("debts", 100)
+        assert self.ledger("charge", *debts) == [b"OK", len(debts) // 2]
+        assert self.scripts("debts", 100, *debts[::2]) == [b"OK"]
+
+    def run(self, tasks, links=("https://ark/1.jpeg",)):
+        for _ in range(tasks // self.batch):
+            for n in range(self.batch):
                 self.serial += 1
                 self.last = self.serial
                 self.submit(f"public.{self.serial:032x}")
-            self.account.ask("worker-1", batch, m=news(held=0))
-            self.work(batch, links)
+            self.account.ask("worker-1", self.batch, m=news(held=0))
+            self.work(self.batch, links)
+            if self.ledger:
+                self.settle()
 
     def work(self, most, links):
         """Claims, and takes each job to its end. The last image is reported with the end, the others before it."""

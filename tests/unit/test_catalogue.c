@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "common/base/macros.h"
-#include "common/models/money.h"
+#include "common/base/money.h"
 #include "tests/support/builtin_catalogue.h"
 
 static const struct {

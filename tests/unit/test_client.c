@@ -66,7 +66,7 @@ static void test_limits_can_be_set_again(void **state)
     (void)state;
     for (int64_t base = 0; base < 3; base++) {
         const struct client_limits limits = {
-            .most = {base, base + 10, base + 20, base + 30}
+            .most = {base, base + 10, base + 20, base + 30, base + 40, base + 50}
         };
 
         client_set_limits(&client, &limits);

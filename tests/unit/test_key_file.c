@@ -36,7 +36,7 @@ static const struct { const char *name, *line, *why; } bad_lines[] = {
     { "a month too many",               ID " shop " DIGEST " 2026-13-02 -",             "\"2026-13-02\" is not a time (2026-01-02T03:04:05Z)" },
     { "a time with more text",          HEAD "2026-01-02T03:04:05Zx",                  "\"2026-01-02T03:04:05Zx\" is not when it expires (2026-01-02T03:04:05Z, or -)" },
     { "no word of an end",              HEAD,                                           "when it expires (2026-01-02T03:04:05Z, or -) is missing" },
-    { "an unknown word",                HEAD "- request=5",                             "\"request=5\" is not requests=, queued=, streams=, images=, webhook=, webhook_generation= or revoked" },
+    { "an unknown word",                HEAD "- request=5",                             "\"request=5\" is not requests=, queued=, streams=, images=, spend_day=, spend_month=, webhook=, webhook_generation= or revoked" },
     { "a limit without a number",       HEAD "- requests=",                             "requests is a number from 0 to 1000000" },
     { "a negative limit",               HEAD "- streams=-1",                            "streams is a number from 0 to 10000000" },
     { "a limit with a unit",            HEAD "- images=5k",                             "images is a number from 0 to 1000000000" },
@@ -44,6 +44,9 @@ static const struct { const char *name, *line, *why; } bad_lines[] = {
     { "a limit above the maximum",      HEAD "- requests=1000001",                      "requests is a number from 0 to 1000000" },
     { "a limit of too many digits",     HEAD "- requests=99999999999999999999",         "requests is a number from 0 to 1000000" },
     { "a limit that is set twice",      HEAD "- images=5 images=6",                     "images is set twice" },
+    { "a spending limit without an amount", HEAD "- spend_day=",                        "spend_day is an amount such as 2.50" },
+    { "a spending limit in a currency", HEAD "- spend_month=5USD",                      "spend_month is an amount such as 2.50" },
+    { "more decimals than are counted", HEAD "- spend_day=0.0000001",                   "spend_day is an amount such as 2.50" },
     { "a webhook that is not a URL",    HEAD "- webhook=example.com",                   "webhook= must begin with http:// or https://" },
     { "a webhook with a user name",     HEAD "- webhook=https://a@example.com",         "webhook= must not contain a user name or password" },
     { "two webhooks",                   HEAD "- webhook=https://a.example webhook=https://b.example", "webhook= is set twice" },
@@ -82,7 +85,8 @@ static struct key_line parsed(const char *line)
 
 static void test_a_line_with_all_settings_is_parsed(void **state)
 {
-    struct key_line key = parsed(HEAD "2026-01-03 requests=600\tqueued=1  streams=0 images=7 revoked \r");
+    struct key_line key =
+        parsed(HEAD "2026-01-03 requests=600\tqueued=1  streams=0 images=7 spend_day=12.05 revoked \r");
 
     (void)state;
     assert_string_equal(key.id, ID);
@@ -95,6 +99,8 @@ static void test_a_line_with_all_settings_is_parsed(void **state)
     assert_int_equal(key.limits.most[CLIENT_QUEUED], 1);
     assert_int_equal(key.limits.most[CLIENT_STREAMS], 0);
     assert_int_equal(key.limits.most[CLIENT_IMAGES], 7);
+    assert_int_equal(key.limits.most[CLIENT_SPEND_DAY], 12050000);
+    assert_int_equal(key.limits.most[CLIENT_SPEND_MONTH], KEY_LIMIT_UNSET);
     assert_true(key.revoked);
 }
 
@@ -123,6 +129,7 @@ static void test_a_parsed_line_is_written_unchanged(void **state)
 {
     static const char *const lines[] = {HEAD "-\n", HEAD "2027-01-02T03:04:05Z requests=0 images=12\n",
                                         HEAD "- images=1 webhook=https://a.example/?x=1 webhook_generation=2\n",
+                                        HEAD "- spend_day=2.5 spend_month=0.000001\n",
                                         HEAD "- queued=5 streams=3 revoked\n"};
     struct buf out;
 

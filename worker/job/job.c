@@ -12,6 +12,7 @@
 #include "common/base/random.h"
 #include "common/models/price.h"
 #include "common/storage/storage.h"
+#include "common/task/settler.h"
 #include "common/task/storage_check.h"
 #include "common/task/task.h"
 #include "common/task/task_spec.h"
@@ -130,7 +131,7 @@ static void job_leave(struct job_body *job, const char *why)
 
 static void job_on_begun(enum begin_answer answer, int paid_calls, void *arg);
 static void job_on_cancelled(void *arg);
-static void job_on_finished(void *arg);
+static void job_on_finished(bool owes, void *arg);
 static void job_on_lease_lost(void *arg);
 static void job_on_report_failed(int err, void *arg);
 
@@ -943,9 +944,13 @@ static void finish_cancelled(struct job_body *job, enum charge charge)
     job_finish(job, VERDICT_CANCELLED, charge, 0, &none);
 }
 
-static void job_on_finished(void *arg)
+static void job_on_finished(bool owes, void *arg)
 {
-    job_leave(arg, "Redis has taken the end");
+    struct job_body *job = arg;
+
+    if (owes)
+        settler_poke(job->context->settler);
+    job_leave(job, "Redis has taken the end");
 }
 
 /* -- at any time: cancelled by the client, the lease lost, Redis back, destroyed */

@@ -43,6 +43,7 @@ struct permit;
 struct plan_cache;
 struct redis;
 struct request_defaults;
+struct settler;
 struct storage;
 struct storage_check;
 
@@ -55,6 +56,7 @@ struct job_context {
     struct governor *governor;     /* each job has one permit, from its claim on */
     struct metrics *metrics;       /* may be NULL */
     struct lease_keeper *leases;
+    struct settler *settler;
     const char *prefix;
     int64_t lease_ms;
     int max_attempts;

@@ -167,10 +167,10 @@ static void report_deliver(struct report *report, enum script_id script, const r
 {
     const struct report_events *events = &report->config.events;
     const char *answer = script_answer(reply);
-    int64_t paid_calls = 0;
+    int64_t paid_calls = 0, owes;
 
     if (script == SCRIPT_FINISH) {
-        events->on_finished(report->config.arg);
+        events->on_finished(!script_int(reply, 2, &owes), report->config.arg);
     } else if (script == SCRIPT_EMIT) {
         if (!strcmp(answer, "CANCEL"))
             events->on_cancelled(report->config.arg);

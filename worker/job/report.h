@@ -16,6 +16,7 @@
 #ifndef ARKRELAY_WORKER_JOB_REPORT_H
 #define ARKRELAY_WORKER_JOB_REPORT_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "common/base/err.h"
@@ -36,8 +37,8 @@ enum begin_answer {
 
 struct report_events {
     void (*on_begun)(enum begin_answer answer, int paid_calls, void *arg);
-    void (*on_cancelled)(void *arg); /* the answer to an EMIT says that the client cancelled the task */
-    void (*on_finished)(void *arg);
+    void (*on_cancelled)(void *arg);           /* the answer to an EMIT says that the client cancelled the task */
+    void (*on_finished)(bool owes, void *arg); /* owes: the task has ended with a debt (common/task/settler.h) */
     void (*on_lease_lost)(void *arg); /* the answer LOST: REAP or another worker has the task; the queue was dropped */
     void (*on_failed)(int err,
                       void *arg); /* after report_fail, also if the report itself called it; the queue was dropped */

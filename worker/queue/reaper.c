@@ -9,6 +9,7 @@
 #include "common/base/random.h"
 #include "common/redis/client.h"
 #include "common/task/scripts.h"
+#include "common/task/settler.h"
 
 enum { INTERVAL_MS = 1000, BATCH = 32 };
 
@@ -18,6 +19,7 @@ static const char GRACE_MS[] = "500", MOST[] = "32", HOLD_MS[] = "5000";
 struct reaper {
     struct redis *redis;
     const char *prefix;
+    struct settler *settler;
     struct loop_timer *timer;
     struct script_run *run;
 };
@@ -38,8 +40,10 @@ static void reaper_on_reaped(const redisReply *reply, int err, void *arg)
                  log_quote(why, sizeof(why), reply->str ? reply->str : "unexpected answer"));
         return;
     }
-    if (reply->integer)
+    if (reply->integer) {
         log_warn("reaper", "settled jobs of lost workers", "count=%lld", reply->integer);
+        settler_poke(reaper->settler);
+    }
     if (reply->integer == BATCH)
         reap(reaper);
 }
@@ -70,7 +74,7 @@ static void reaper_on_timer(void *arg)
     reap(reaper);
 }
 
-struct reaper *reaper_create(struct loop *loop, struct redis *redis, const char *prefix)
+struct reaper *reaper_create(struct loop *loop, struct redis *redis, const char *prefix, struct settler *settler)
 {
     struct reaper *reaper = calloc(1, sizeof(*reaper));
 
@@ -78,6 +82,7 @@ struct reaper *reaper_create(struct loop *loop, struct redis *redis, const char 
         return NULL;
     reaper->redis = redis;
     reaper->prefix = prefix;
+    reaper->settler = settler;
     reaper->timer = loop_timer_create(loop, reaper_on_timer, reaper);
     if (!reaper->timer)
         return reaper_destroy(reaper);

@@ -14,8 +14,10 @@
 struct loop;
 struct reaper;
 struct redis;
+struct settler;
 
-struct reaper *reaper_create(struct loop *loop, struct redis *redis, const char *prefix); /* NULL when out of memory */
+/* All borrowed. NULL: out of memory. */
+struct reaper *reaper_create(struct loop *loop, struct redis *redis, const char *prefix, struct settler *settler);
 struct reaper *reaper_destroy(struct reaper *reaper); /* accepts NULL; returns NULL */
 
 #endif

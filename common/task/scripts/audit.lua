@@ -3,7 +3,8 @@
 -- The other scripts keep the sets consistent; a manual command, a restored backup or a lost key can break them.
 -- Tasks past their queue_until expire here too, because no worker calls CLAIM while the queue is paused, or if none is alive.
 -- ARGV process interval_ms most
--- -> state repaired        state: 1 the pass is complete, 0 call again for the next page, -1 not this process's turn
+-- -> state repaired debts  state: 1 the pass is complete, 0 call again for the next page, -1 not this process's turn
+--                          debts: of money, if there are any and the pass is complete
 -- flags: allow-oom
 -- needs: base tally names log append queue release images slots load urls ending overdue expiry
 local process, interval, most = unpack(ARGV)
@@ -186,4 +187,5 @@ if over then
 else
   redis.call('HSET', meta, 'audit_rank', rank + seen - gone)
 end
-return { over and 1 or 0, repaired }
+local debts = over and redis.call('HLEN', prefix .. 'debts') or 0
+return { over and 1 or 0, repaired, debts > 0 and debts or nil }

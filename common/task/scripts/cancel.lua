@@ -1,6 +1,6 @@
 -- CANCEL (gateway): cancels a waiting task at once, and sets the cancel flag of a running one.
 -- ARGV id mode        mode: any | waiting (do not cancel a running task)
--- -> CANCELLED | ASKED | RUNNING | FINAL state | NONE
+-- -> CANCELLED owes | ASKED | RUNNING | FINAL state | NONE      owes: as in FINISH
 -- flags: allow-oom
 -- needs: base tally names log append queue release images slots load urls ending
 local id, mode = unpack(ARGV)
@@ -15,7 +15,7 @@ elseif state == 'queued' or state == 'delayed' then
   redis.call('ZREM', prefix .. 'delayed', id)
   count_waiting('-1')
   conclude(id, t, 'cancelled', cancelled(), slots(id, t), {})
-  return { 'CANCELLED' }
+  return { 'CANCELLED', t.reservation and 1 or nil }
 elseif state == 'running' and mode == 'waiting' then
   return { 'RUNNING' }
 elseif state == 'running' then

@@ -5,17 +5,17 @@
 --            | handback (data: the event's); a task to be cancelled does not go back, and one with images is done
 --   charge:  known (paid) | void (not charged) | unknown | none (no call was begun)
 --   cost:    of the call, JSON as in the events; '' or absent: a call that may have been charged counts in full
--- -> OK n | SAME | LOST
+-- -> OK n owes | SAME | LOST      owes: 1 if the end is a debt of money (DEBTS), else absent
 -- flags: allow-oom
 -- needs: base tally names log append release images slots urls ending
 local id, fence, outcome, charge, delay, data, cost = unpack(ARGV, 1, 7)
 local task = key('task', id)
-local h = redis.call('HMGET', task, 'fence', 'wseq', 'n', 'paid_calls', 'epoch', 'ttl', 'claimed_at', 'called_at', 'call', 'rare')
+local h = redis.call('HMGET', task, 'fence', 'wseq', 'n', 'paid_calls', 'epoch', 'ttl', 'claimed_at', 'called_at', 'call', 'rare', 'reservation')
 if h[1] ~= fence or fence == '0' then -- only a running task has another fence than 0
   return { redis.call('HGET', task, 'finished') == fence and 'SAME' or 'LOST' }
 end
 local t = { task = task, state = 'running', n = h[3], attempt = fence:match('^%d+'), paid_calls = h[4], epoch = h[5], ttl = h[6], claimed_at = h[7],
-  called_at = h[8], call = h[9] ~= '' and h[9], owes = h[10] }
+  called_at = h[8], call = h[9] ~= '' and h[9], owes = h[10], reservation = h[11] }
 if h[10] == '' then
   t.unknown_calls, t.reserved, t.earlier, t.cancel, t.owes = unpack(redis.call('HMGET', task, 'unknown_calls', 'reserved', 'earlier', 'cancel', 'owes'))
 end
@@ -101,4 +101,4 @@ if records then -- a task with an image does not go back
     keep_picture(id, records[i], records[i + 1], t.ended_at)
   end
 end
-return { 'OK', last }
+return { 'OK', last, t.reservation and 1 or nil }

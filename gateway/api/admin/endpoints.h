@@ -11,6 +11,7 @@ http_handler_fn api_admin_pause;     /* pause.c: POST /admin/queue/pause */
 http_handler_fn api_admin_resume;    /* pause.c: POST /admin/queue/resume */
 http_handler_fn api_admin_overview;  /* GET /admin/overview: everything the dashboard shows at the top */
 http_handler_fn api_admin_processes; /* GET /admin/processes: the gateways and workers that are running */
+http_handler_fn api_admin_usage;     /* GET /admin/usage: what the tasks of all clients have cost */
 http_handler_fn api_admin_tasks;     /* GET /admin/tasks: tasks of all clients, by state */
 http_handler_fn api_admin_task;      /* GET /admin/tasks/{id}: everything stored about a task */
 http_handler_fn api_admin_retry;     /* task.c: POST /admin/tasks/{id}/retry */

@@ -13,6 +13,7 @@
 #include "common/base/json_text.h"
 #include "common/base/log.h"
 #include "common/http/server.h"
+#include "common/task/settler.h"
 #include "common/task/task.h"
 #include "gateway/api/admin/endpoints.h"
 #include "gateway/api/admin/full_id.h"
@@ -25,7 +26,7 @@
 enum { ACTION_RESPONSE_MAX = 1024 };
 
 /* Runs the script with the full id in the request's path and one argument, which may be NULL. 404 if the id is invalid. */
-static void query_task(const struct api_context *context, struct http_exchange *exchange, enum script_id script,
+static void query_task(struct api_context *context, struct http_exchange *exchange, enum script_id script,
                        const char *argument, redis_query_fn *answer)
 {
     char full_id[TASK_FULL_ID_SIZE];
@@ -33,7 +34,8 @@ static void query_task(const struct api_context *context, struct http_exchange *
     if (admin_read_full_id(exchange, full_id))
         redis_query_send(
             context->commands, exchange,
-            &(struct redis_query){.script = script, .full_id = full_id, .args = {argument}, .answer = answer});
+            &(struct redis_query){
+                .script = script, .full_id = full_id, .args = {argument}, .answer = answer, .arg = context});
 }
 
 static void log_action(struct http_exchange *exchange, const char *what)
@@ -60,12 +62,15 @@ static void respond_action(struct http_exchange *exchange, int http_status, enum
 
 /* -- POST /admin/tasks/{id}/cancel: cancel a waiting task, ask a running one to stop */
 
-static void admin_task_on_cancelled(struct http_exchange *exchange, const redisReply *reply, void *unused)
+static void admin_task_on_cancelled(struct http_exchange *exchange, const redisReply *reply, void *arg)
 {
+    const struct api_context *context = arg;
     const char *word = script_answer(reply);
     bool ended = strcmp(word, "CANCELLED") == 0;
+    int64_t owes;
 
-    (void)unused;
+    if (!script_int(reply, 1, &owes))
+        settler_poke(context->settler);
     if (ended || strcmp(word, "ASKED") == 0) {
         log_action(exchange, ended ? "task cancelled" : "task asked to stop");
         respond_action(exchange, ended ? 200 : 202, ended ? TASK_CANCELLED : TASK_RUNNING, -1);
@@ -119,7 +124,7 @@ static void admin_task_on_retried(struct http_exchange *exchange, const redisRep
 
 void api_admin_retry(struct http_exchange *exchange, void *arg)
 {
-    const struct api_context *context = arg;
+    struct api_context *context = arg;
     char queue_ttl[DECIMAL_SIZE];
 
     (void)decimal_write(queue_ttl, context->queue_ttl_ms);

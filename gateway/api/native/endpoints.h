@@ -19,6 +19,7 @@ http_handler_fn api_picture;         /* GET /p/{day}/{id}: a stored picture */
 http_handler_fn api_upload;          /* POST /uploads: store an image for later requests; takes its body itself */
 http_handler_fn api_picture_erase;   /* DELETE /p/{day}/{id} */
 http_handler_fn api_models;          /* GET /models: what each model can do and costs */
+http_handler_fn api_usage;           /* GET /usage: what the client's tasks have cost */
 http_handler_fn api_queue;           /* GET /queue: number of tasks by state */
 
 #endif

@@ -18,6 +18,7 @@
 #include "gateway/request/headers.h"
 #include "gateway/request/validate.h"
 #include "gateway/response/respond.h"
+#include "gateway/response/spending.h"
 #include "gateway/streams/stream.h"
 #include "gateway/tasks/event_log.h"
 #include "gateway/tasks/submit.h"
@@ -109,6 +110,8 @@ static void generate_on_submitted(const struct submit_result *result, void *arg)
 
     if (result->images_left >= 0)
         admission_add_image_limit(generate->exchange, result->images_left, result->day_left_ms);
+    if (result->spending)
+        spending_add_header(generate->exchange, result->spending);
     if (result->log)
         respond_links(generate->exchange, task_id_of(generate->submission->full_id), result->log->state,
                       result->outcome == SUBMIT_NEW);

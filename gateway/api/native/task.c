@@ -7,6 +7,7 @@
 #include "common/base/buf.h"
 #include "common/base/macros.h"
 #include "common/redis/client.h"
+#include "common/task/settler.h"
 #include "gateway/access/admission.h"
 #include "gateway/access/client.h"
 #include "gateway/account/account.h"
@@ -422,11 +423,14 @@ static void respond_state(struct http_exchange *exchange, int status, enum task_
     buf_deinit(&body);
 }
 
-static void task_on_cancelled(struct http_exchange *exchange, const redisReply *reply, void *unused)
+static void task_on_cancelled(struct http_exchange *exchange, const redisReply *reply, void *arg)
 {
+    const struct api_context *context = arg;
     const char *word = script_answer(reply);
+    int64_t owes;
 
-    (void)unused;
+    if (!script_int(reply, 1, &owes))
+        settler_poke(context->settler);
     if (strcmp(word, "CANCELLED") == 0)
         respond_state(exchange, 200, TASK_CANCELLED);
     else if (strcmp(word, "ASKED") == 0)

@@ -107,7 +107,11 @@ void edit_form_begin_text(struct edit_form *form, const char *name)
 
 void edit_form_add_text(struct edit_form *form, const char *bytes, size_t len)
 {
-    buf_add(&form->text, bytes, len);
+    form->total += len;
+    if (form->total > EDIT_TEXTS_MAX)
+        buf_fail(&form->text, ERR_TOO_LONG);
+    else
+        buf_add(&form->text, bytes, len);
 }
 
 void edit_form_end_text(struct edit_form *form)

@@ -17,7 +17,7 @@
 
 struct json_t;
 
-enum { EDIT_TEXT_MAX = 32 * 1024 };
+enum { EDIT_TEXT_MAX = 32 * 1024, EDIT_TEXTS_MAX = 128 * 1024 }; /* bytes of one text, and of all of them */
 
 struct edit_form {
     struct json_t *root; /* without `image` */
@@ -25,6 +25,7 @@ struct edit_form {
     struct validate_errors *errors;
     char name[HTTP_MULTIPART_NAME_MAX + 1]; /* of the part that arrives */
     struct buf text;
+    size_t total; /* of all texts so far */
     bool no_memory;
 };
 

@@ -20,6 +20,7 @@
 #include "gateway/api/openai/encoding.h"
 #include "gateway/api/openai/error.h"
 #include "gateway/response/respond.h"
+#include "gateway/response/spending.h"
 #include "gateway/streams/hub.h"
 #include "gateway/streams/watch.h"
 #include "gateway/tasks/event_log.h"
@@ -647,6 +648,17 @@ static void all_asked(struct order *order)
     finish_if_ended(order);
 }
 
+/* The amounts of all new tasks are equal: RESERVE has reserved for all of them. */
+static void add_spending(struct order *order, const struct submit_result *results)
+{
+    for (size_t i = 0; i < order->count; i++) {
+        if (results[i].spending) {
+            spending_add_header(order->exchange, results[i].spending);
+            return;
+        }
+    }
+}
+
 static void add_image_limit(struct order *order, const struct submit_result *results)
 {
     for (size_t i = 0; i < order->count; i++) {
@@ -663,6 +675,8 @@ static void order_on_refused(struct order *order, const struct submit_result *re
         order->has_tasks = order->identity.is_known;
     if (result->outcome == SUBMIT_CONFLICT) /* a known order of other requests: options have changed */
         order->is_registered = false;
+    if (result->spending)
+        spending_add_header(order->exchange, result->spending);
     refuse(order, submit_problem(result->outcome), result->day_left_ms);
 }
 
@@ -683,6 +697,7 @@ static void order_on_submitted(const struct submit_result *results, void *arg)
             watch_add_live(part->viewer.watch, &part->viewer, results[i].log);
     }
     add_image_limit(order, results);
+    add_spending(order, results);
     all_asked(order);
 }
 

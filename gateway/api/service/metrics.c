@@ -19,8 +19,9 @@ struct scrape {
     struct redis *redis;
     const struct gateway_metrics *metrics;
     struct metrics *scraped;
-    int64_t now_ms; /* time of Redis; 0: not known */
-    struct script_run *queue, *webhooks;
+    int64_t now_ms;                 /* time of Redis; 0: not known */
+    int64_t spend_day, spend_month; /* the spending limits of all clients together */
+    struct script_run *queue, *webhooks, *ledger;
     bool has_webhooks;
     struct redis_call *account;
 };
@@ -33,6 +34,8 @@ static struct scrape *scrape_destroy(struct scrape *scrape)
         script_cancel(scrape->queue);
     if (scrape->webhooks)
         script_cancel(scrape->webhooks);
+    if (scrape->ledger)
+        script_cancel(scrape->ledger);
     if (scrape->account)
         redis_cancel(scrape->account);
     metrics_destroy(scrape->scraped);
@@ -56,6 +59,26 @@ static void respond(struct scrape *scrape)
     scrape_destroy(scrape);
 }
 
+static void scrape_on_ledger(const redisReply *reply, int err, void *arg)
+{
+    struct scrape *scrape = arg;
+
+    scrape->ledger = NULL;
+    if (!err)
+        gateway_metrics_set_spending(scrape->scraped, reply, scrape->spend_day, scrape->spend_month);
+    respond(scrape);
+}
+
+static int send_ledger(struct scrape *scrape)
+{
+    const struct script_arg all_clients = SCRIPT_TEXT("");
+
+    return script_run(scrape->redis,
+                      &(struct script_call){
+                          .script = &scripts[SCRIPT_LEDGER], .prefix = KEYS_MONEY, .args = &all_clients, .count = 1},
+                      scrape_on_ledger, scrape, &scrape->ledger);
+}
+
 static void scrape_on_account(const redisReply *reply, int err, void *arg)
 {
     struct scrape *scrape = arg;
@@ -66,7 +89,8 @@ static void scrape_on_account(const redisReply *reply, int err, void *arg)
         account_read(&account, reply);
         gateway_metrics_set_account(scrape->scraped, &account, scrape->now_ms);
     }
-    respond(scrape);
+    if (send_ledger(scrape))
+        respond(scrape);
 }
 
 static void read_account(struct scrape *scrape)
@@ -136,6 +160,8 @@ static struct scrape *scrape_create(const struct api_context *context, struct ht
     scrape->redis = context->commands;
     scrape->has_webhooks = context->webhooks;
     scrape->metrics = context->metrics;
+    scrape->spend_day = context->spend_day;
+    scrape->spend_month = context->spend_month;
     scrape->scraped = gateway_metrics_begin_scrape(scrape->metrics);
     return scrape->scraped ? scrape : scrape_destroy(scrape);
 }

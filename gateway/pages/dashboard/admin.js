@@ -45,6 +45,7 @@ const pathOf = (id) => `/admin/tasks/${encodeURI(id)}`; // ids contain no charac
 export const admin = {
   overview: () => ask('GET', '/admin/overview'),
   openNumbers: () => ask('GET', `${BASE}/queue`),
+  usage: () => ask('GET', '/admin/usage'),
   tasks: (query) => ask('GET', `/admin/tasks?${new URLSearchParams(query)}`),
   story: (id) => ask('GET', pathOf(id)),
   retry: (id) => ask('POST', `${pathOf(id)}/retry`),

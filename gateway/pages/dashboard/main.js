@@ -7,6 +7,7 @@ import { wireTheme } from '../shared/theme.js';
 import { admin, adminKey, canBeKey, takeKeyFromAddress } from './admin.js';
 import { ask } from './ask.js';
 import { Board, commonVersion, drawTiles, isHeld, isPaused, queueTiles, replace, storageOf } from './board.js';
+import { Costs } from './costs.js';
 import { History, Sums, sampleOf } from './history.js';
 import { Panel } from './panel.js';
 import { Tasks } from './tasks.js';
@@ -15,6 +16,7 @@ import { words } from './words.js';
 
 const POLL_MS = 1000;
 const RETRY_MS = 2000;
+const COSTS_EVERY = 60; // polls
 const LIST_EVERY = 3; // reload the list and the panel's task on every third poll
 
 const { t, has, language, onChange } = i18n(words);
@@ -26,6 +28,7 @@ const tools = { t, count, words: wordsFor };
 const history = new History();
 const sums = new Sums();
 const board = new Board(tools, history);
+const costs = new Costs(tools);
 const panel = new Panel(tools, { order, failed });
 const tasks = new Tasks(tools, { open: (id) => panel.open(id), order, retryAll, failed });
 
@@ -67,6 +70,7 @@ async function pollBoard() {
   skewMs = overview.now_ms - Date.now();
   history.add(sampleOf(overview, sums));
   enter('live');
+  if (polls % COSTS_EVERY === 0) costs.load();
   if (polls++ % LIST_EVERY) return;
   tasks.load();
   webhooks.load();
@@ -271,6 +275,7 @@ function drawAll() {
   if (mode === 'live') board.redraw(overview);
   tasks.redraw(overview?.queue);
   webhooks.draw();
+  costs.draw();
   panel.draw();
 }
 

@@ -5,15 +5,21 @@ local function cost_text(currency, micros, is_estimated)
   return '{"currency":"' .. currency .. '","amount":' .. amount .. ',"estimated":' .. tostring(is_estimated) .. '}'
 end
 
+-- -> currency, micro-units, whether it is an estimate; nil if not known
+local function read_cost(text)
+  local currency, amount, is_estimated = text:match('^{"currency":"(%u+)","amount":([%d.]+),"estimated":(%l+)}$')
+  if currency then
+    return currency, math.floor(amount * MICROS + 0.5), is_estimated == 'true'
+  end
+end
+
 local function add_costs(a, b)
-  local pattern = '^{"currency":"(%u+)","amount":([%d.]+),"estimated":(%l+)}$'
-  local currency, amount, estimated = a:match(pattern)
-  local other, added, too = b:match(pattern)
+  local currency, micros, is_estimated = read_cost(a)
+  local other, added, too = read_cost(b)
   if not currency or currency ~= other then
     return 'null'
   end
-  local micros = math.floor(amount * MICROS + 0.5) + math.floor(added * MICROS + 0.5)
-  return cost_text(currency, micros, estimated == 'true' or too == 'true')
+  return cost_text(currency, micros + added, is_estimated or too)
 end
 
 -- Of the task's plan: the most that a call can cost, in micro-units, and the currency; nil if not known.
@@ -178,6 +184,13 @@ local function conclude(id, t, state, extra, slots, events, finished)
     if t.call_cost then -- for RETRY
       set[size + 1], set[size + 2] = 'cost', t.cost
     end
+  end
+  if t.reservation then -- a debt, until CHARGE has added it to the ledger: what this life cost
+    local reservation, model = t.reservation:match('^(%S+) ?(.*)$')
+    local currency, micros, is_estimated = read_cost(t.cost)
+    local _, earlier = read_cost(t.earlier and redis.call('HGET', task, 'earlier_cost') or 'null')
+    redis.call('HSET', prefix .. 'debts', reservation, table.concat({ id, model, currency or '-', text_of(math.max(0, (micros or 0) - (earlier or 0))),
+      is_estimated and 1 or 0, #slots.image, t.paid_calls, t.epoch }, '\t'))
   end
   redis.call('HSET', unpack(set))
   redis.call('PEXPIRE', task, t.ttl)
