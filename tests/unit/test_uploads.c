@@ -84,7 +84,7 @@ static void ids_are_exact(void **state)
 {
     static const char *const others[] = {"",
                                          "upload:",
-                                         "upload:" DIGITS "0",
+                                         ("upload:" DIGITS "0"),
                                          "Upload:" DIGITS,
                                          "https://example.com",
                                          "upload:0123456789abcdeF0123456789abcdef0123456789abcdef0123456789abcdef"};
