@@ -426,7 +426,7 @@ static void fill_contexts(struct gateway *gateway)
         .defaults = &options->request,
         .data_urls = options->data_urls,
         .task_list = gateway_options_list_tasks(options),
-        .webhooks = webhooks_of(&options->shared),
+        .webhooks = (int)webhooks_of(&options->shared),
         .queue_ttl_ms = options->queue_ttl_ms,
         .aliases = &gateway->aliases,
         .openai_format = options->openai_format,

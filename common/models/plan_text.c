@@ -65,7 +65,7 @@ static void plan_add_names(struct buf *out, const char *const *names, size_t cou
     buf_add_char(out, ']');
 }
 
-/* The last member of a plan: scripts/shared/webhook.lua matches its text. */
+/* The last member of a plan: scripts/shared/webhooks.lua matches its text. */
 static void plan_add_webhook(struct buf *out, const struct plan_webhook *webhook)
 {
     buf_add_text(out, ",\"webhook\":{\"events\":\"");

@@ -1,11 +1,10 @@
 #include "gateway/api/webhook_story.h"
 
-#include <inttypes.h>
 #include <jansson.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <string.h>
 
+#include "common/base/ascii.h"
 #include "common/base/buf.h"
 #include "common/base/json_text.h"
 #include "common/http/server.h"
@@ -13,7 +12,7 @@
 #include "gateway/response/respond.h"
 #include "gateway/response/timestamp.h"
 
-enum { EVENT_ID_SIZE = 48, CODE_SIZE = 32, RESPONSE_MAX = 64 * 1024 };
+enum { DIGITS_MAX = 18, RESPONSE_MAX = 64 * 1024 };
 
 /* "start final" -> ["start","final"] */
 static void add_words(struct buf *out, const char *words)
@@ -46,21 +45,58 @@ static void add_receiver(struct buf *out, const char *webhook)
     json_decref(root);
 }
 
+/* Takes the next word of the line; the empty word at its end. */
+static struct http_text next_word(const char **line)
+{
+    struct http_text word = {*line, strcspn(*line, " \n")};
+
+    *line += word.len;
+    if (**line == ' ')
+        (*line)++;
+    return word;
+}
+
+/* False: not a number of at most 18 digits. */
+static bool next_number(const char **line, int64_t *out)
+{
+    struct http_text word = next_word(line);
+    int64_t number = 0;
+
+    for (size_t i = 0; i < word.len && i < DIGITS_MAX; i++) {
+        if (!ascii_is_digit(word.data[i]))
+            return false;
+        number = number * 10 + (word.data[i] - '0');
+    }
+    *out = number;
+    return word.len && word.len <= DIGITS_MAX;
+}
+
+static bool has_only(struct http_text word, const char *set)
+{
+    return word.len && strspn(word.data, set) >= word.len;
+}
+
 /* <ms> <epoch>-<n> <status> <duration ms> <tries> <code> <next attempt, ms; 0: none> */
 static void add_attempt(struct buf *out, const char *line, bool is_first)
 {
-    char event_id[EVENT_ID_SIZE], code[CODE_SIZE];
-    int64_t at_ms, next_ms;
-    int status, duration_ms, attempt;
+    int64_t at_ms, status, duration_ms, attempt, next_ms;
+    struct http_text event_id, code;
+    bool is_good = next_number(&line, &at_ms);
 
-    if (sscanf(line, "%" SCNd64 " %47[0-9-] %d %d %d %31[a-z_] %" SCNd64, &at_ms, event_id, &status, &duration_ms,
-               &attempt, code, &next_ms) != 7)
+    event_id = next_word(&line);
+    is_good = is_good && has_only(event_id, "0123456789-") && next_number(&line, &status) &&
+              next_number(&line, &duration_ms) && next_number(&line, &attempt);
+    code = next_word(&line);
+    if (!is_good || !has_only(code, "abcdefghijklmnopqrstuvwxyz_") || !next_number(&line, &next_ms))
         return;
-    buf_addf(out, "%s{\"event_id\":\"%s\"", is_first ? "" : ",", event_id);
+    buf_add_text(out, is_first ? "{" : ",{");
+    buf_add_text_member(out, "event_id", event_id.data, event_id.len);
     timestamp_add(out, "at", at_ms);
     if (status)
         buf_add_int_member(out, "status", status);
-    buf_addf(out, ",\"duration_ms\":%d,\"attempt\":%d,\"outcome\":\"%s\"", duration_ms, attempt, code);
+    buf_add_int_member(out, "duration_ms", duration_ms);
+    buf_add_int_member(out, "attempt", attempt);
+    buf_add_text_member(out, "outcome", code.data, code.len);
     timestamp_add(out, "next_at", next_ms ? next_ms : -1);
     buf_add_char(out, '}');
 }

@@ -33,6 +33,8 @@ static struct validate_rules rules_of(uint8_t choice)
         .data_urls = choice & 1,
         .id_required = choice & 2,
         .for_stream = choice & 4,
+        .webhooks = (enum validate_webhooks)(choice % 3),
+        .has_default_webhook = choice & 32,
     };
 
     if (choice & 8) {
@@ -107,6 +109,9 @@ static void check_accepted(const struct validated *out, const struct validate_ru
     check_plan(out);
     must(*out->task_id ? task_id_is_valid(out->task_id, strlen(out->task_id)) : !rules->id_required);
     must(rules->for_stream || out->on_disconnect == ON_DISCONNECT_FINISH);
+    must(!spec->webhook ||
+         !url_check_webhook(spec->webhook, strlen(spec->webhook), rules->webhooks == WEBHOOKS_ANY_HOST));
+    must(!spec->webhook_events || spec->webhook || rules->has_default_webhook);
 
     must(!task_spec_write(spec, &json) && !task_spec_read(json, strlen(json), &again));
     must(!task_spec_write(&again, &second) && !strcmp(json, second));

@@ -95,6 +95,8 @@ static const struct {
     { "PICTURE of an unknown one finds none", SCRIPT_PICTURE, {"00", "20261207"}, "NONE" },
     { "ERASE_PICTURE of an unknown one says so", SCRIPT_ERASE_PICTURE, {"00", "20261207", "public"}, "UNKNOWN" },
     { "IDENTIFY takes the first storage", SCRIPT_IDENTIFY, {"directory x", "directory"}, "SAME" },
+    { "LEASE of webhooks has no entry", SCRIPT_LEASE, {"webhooks", "10", "4", "60000", "nonce"}, NULL },
+    { "SETTLE of an unknown webhook says so", SCRIPT_SETTLE, {"webhooks", "00", "nonce.1", "delivered", "0", "0", "200", "5", "delivered"}, "ERASED" },
     { "WEBHOOK of an unknown task finds none", SCRIPT_WEBHOOK, {"public.none"}, "NONE" },
     { "WEBHOOKS lists none", SCRIPT_WEBHOOKS, {"10", "10"}, NULL },
     { "RESEND of an unknown task finds none", SCRIPT_RESEND, {"public.none", "0"}, "NONE" },

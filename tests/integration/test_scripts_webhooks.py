@@ -166,6 +166,13 @@ class Owed(WebhookTest):
             self.finish(job, "done", "known")
         self.assertEqual(len(self.waiting()), 2)
 
+    def test_what_is_owed_can_be_sent_however_the_url_is_written(self):
+        for n, (url, lane) in enumerate((("https://a.example", "a.example"), ("HTTP://A.example?x", "a.example"), ("http://[2606:4700::1]:80/#f", "[2606:4700::1]:80"),
+                                         ("https://a.example/!$&'()*+,;=:@%20-._~", "a.example"))):
+            self.end(f"u{n}", url=url)
+            entry = next(entry for entry in self.all_entries() if entry["task"] == f"public.u{n}")
+            self.assertEqual((entry["url"], entry["lane"]), (url, f"public.{lane}"))
+
     def test_a_large_event_is_owed_without_its_images(self):
         self.submit_with()
         job = self.claim_one()
@@ -390,6 +397,16 @@ class Operators(WebhookTest):
         self.assertEqual((entry[2], entry[3], entry[7], entry[8]), (7, "shop.webhook-test-1", "2", '1 test {"event":"test","data":{"x":1}}'))
         self.settle(entry)
         self.assertEqual(self.run_script("webhook", "shop.webhook-test-1")[0], b"WEBHOOK")
+
+    def test_erase_takes_what_is_owed_of_earlier_lives(self):
+        self.submit_with(events="start final")
+        for _ in range(5):
+            self.cancel()
+            self.run_script("retry", "public.t1", 60_000)
+        self.cancel()
+        self.assertEqual(len(self.waiting()), 12)
+        self.run_script("erase", "public.t1")
+        self.assertEqual(len(self.waiting()), 4, "of the first two lives: the field has room for three")
 
     def test_erase_takes_what_is_owed(self):
         self.failed("b")

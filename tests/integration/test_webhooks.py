@@ -344,6 +344,18 @@ class Bad(WebhookTest):
         [attempt] = self.wait_attempts(1)
         self.assertEqual((attempt[2], attempt[5]), ("0", "no_answer"))
 
+    def test_an_interim_answer_is_none(self):
+        def hints(connection, _):
+            connection.sendall(b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n")
+        self.one(hints)
+        [attempt] = self.wait_attempts(1)
+        self.assertEqual((attempt[2], attempt[5]), ("204", "delivered"))
+
+    def test_the_connection_ends_without_an_answer(self):
+        self.one(lambda *_: None)
+        [attempt] = self.wait_attempts(1)
+        self.assertEqual((attempt[2], attempt[5]), ("0", "no_answer"))
+
     def test_half_a_head(self):
         def half(connection, _):
             connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Le")

@@ -4,7 +4,7 @@
 -- flags: allow-oom
 -- needs: base tally log names mine
 local id = ARGV[1]
-local h = redis.call('HMGET', key('task', id), 'state', 'ended_at', 'owes', 'epoch')
+local h = redis.call('HMGET', key('task', id), 'state', 'ended_at', 'owes', 'epoch', 'n', 'earlier_events')
 
 if not h[1] then
   return { 'NONE' }
@@ -25,23 +25,25 @@ for _, element in ipairs(redis.call('LRANGE', key('events', id), FIRST_EVENT, '-
   end
 end
 
--- A delivery that is under way ends by itself, and is not repeated.
-local function erase_webhooks(epoch)
-  -- here: names log owing webhooks outbox
-  for n = 1, redis.call('LLEN', key('events', id)) - FIRST_EVENT do
-    local entry = webhook_entry(id, epoch, text_of(n))
-    local lane = redis.call('HGET', key('entry', entry), 'lane')
-    if lane then
-      end_lease('webhooks', entry, lane)
-      redis.call('ZREM', prefix .. 'owed:webhooks:' .. lane, entry)
-      redis.call('ZREM', prefix .. 'failed:webhooks', entry)
-      redis.call('DEL', key('entry', entry))
+-- Those of the task's lives: "<epoch>-<n> ...". A delivery that is under way ends by itself, and is not repeated.
+local function erase_webhooks(lives)
+  -- here: names owing webhooks outbox
+  for epoch, last in lives:gmatch('(%d+)%-(%d+)') do
+    for n = 1, last do
+      local entry = webhook_entry(id, epoch, text_of(n))
+      local lane = redis.call('HGET', key('entry', entry), 'lane')
+      if lane then
+        end_lease('webhooks', entry, lane)
+        redis.call('ZREM', prefix .. 'owed:webhooks:' .. lane, entry)
+        redis.call('ZREM', prefix .. 'failed:webhooks', entry)
+        redis.call('DEL', key('entry', entry))
+      end
     end
   end
   redis.call('DEL', key('deliveries', id))
 end
 if h[3] and h[3]:find('w', 1, true) then
-  erase_webhooks(h[4])
+  erase_webhooks(h[4] .. '-' .. h[5] .. ' ' .. (h[6] or ''))
 end
 redis.call('DEL', key('task', id), key('events', id))
 redis.call('ZREM', prefix .. 'dead', id)

@@ -8,7 +8,7 @@ local id, queue_ttl = unpack(ARGV)
 local task = key('task', id)
 
 local h = redis.call('HMGET', task, 'state', 'ended_at', 'epoch', 'hash', 'max_paid_calls', 'ttl', 'trace', 'reserved',
-  'paid_calls', 'unknown_calls', 'earlier', 'model', 'reservation', 'cost', 'owes')
+  'paid_calls', 'unknown_calls', 'earlier', 'model', 'reservation', 'cost', 'owes', 'n', 'earlier_events')
 if not h[1] then
   return { 'NONE' }
 elseif not h[2] then
@@ -31,6 +31,9 @@ redis.call('PERSIST', task)
 redis.call('LTRIM', key('events', id), '0', '1') -- the request and the plan
 for _ = redis.call('LLEN', key('events', id)) + 1, FIRST_EVENT do -- deleted by hand
   redis.call('LPUSH', key('events', id), '')
+end
+if h[15] and h[15]:find('w', 1, true) then -- for ERASE: what the webhook of this life has not been told is still owed
+  redis.call('HSET', task, 'earlier_events', (h[3] .. '-' .. h[16] .. ' ' .. (h[17] or '')):match('^%S+ ?%S* ?%S*'))
 end
 begin_life(id, { client = name, epoch = epoch, hash = h[4], max_paid_calls = h[5], ttl = h[6], queue_ttl = queue_ttl, vtime = vtime, waiting = waiting,
   live = live, last = last, owes = h[15], more = { model = h[12] or nil, trace = h[7] or nil,

@@ -267,6 +267,7 @@ void api_admin_webhook_test(struct http_exchange *exchange, void *arg)
     const struct http_request *request = http_exchange_request(exchange);
     struct validate_errors errors;
     struct sample sample;
+    bool is_valid;
     json_t *root;
     int err;
 
@@ -277,8 +278,9 @@ void api_admin_webhook_test(struct http_exchange *exchange, void *arg)
                         err == ERR_SYNTAX ? errors.syntax : NULL);
         return;
     }
-    if (sample_read_url(context, json_object_get(root, "url"), &sample, &errors) &
-        sample_read_client(context, json_object_get(root, "client"), &sample, &errors))
+    is_valid = sample_read_url(context, json_object_get(root, "url"), &sample, &errors);
+    is_valid = sample_read_client(context, json_object_get(root, "client"), &sample, &errors) && is_valid;
+    if (is_valid)
         sample_send(context, exchange, &sample);
     else
         respond_field_errors(exchange, errors.fields, errors.count);
