@@ -99,12 +99,10 @@ static struct curl_slist *copy_headers(const char *const *lines)
 
 /* Frees a large body once libcurl has read all of it. A body with images as data: URLs has megabytes, and the answer takes a
  * minute and more. */
-static size_t outgoing_on_read(char *out, size_t one, size_t room, void *arg)
+size_t outgoing_read(struct outgoing *outgoing, char *out, size_t room)
 {
-    struct outgoing *outgoing = arg;
     size_t len = outgoing->len - outgoing->sent;
 
-    (void)one;
     len = len < room ? len : room;
     if (len)
         memcpy(out, outgoing->body + outgoing->sent, len);
@@ -112,8 +110,6 @@ static size_t outgoing_on_read(char *out, size_t one, size_t room, void *arg)
     if (outgoing->sent == outgoing->len) {
         free(outgoing->body);
         outgoing->body = NULL;
-        if (len && outgoing->on_whole)
-            outgoing->on_whole(outgoing);
     }
     return len;
 }
@@ -123,12 +119,8 @@ static void set_body(struct outgoing *outgoing, CURL *easy, const struct outgoin
     outgoing->len = setup->body_len;
     curl_easy_setopt(easy, CURLOPT_POST, 1L);
     curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)setup->body_len);
-    if (setup->body_len <= SMALL_BODY_MAX) {
+    if (setup->body_len <= SMALL_BODY_MAX)
         curl_easy_setopt(easy, CURLOPT_POSTFIELDS, setup->body); /* not copied by libcurl */
-        return;
-    }
-    curl_easy_setopt(easy, CURLOPT_READFUNCTION, outgoing_on_read);
-    curl_easy_setopt(easy, CURLOPT_READDATA, outgoing);
 }
 
 /* Without a body, or with one that the caller's read function gives. */

@@ -20,8 +20,7 @@
 struct outgoing {
     struct curl_slist *headers;
     char *body;
-    size_t len, sent;                            /* `sent` counts the bytes of a body that libcurl reads in pieces */
-    void (*on_whole)(struct outgoing *outgoing); /* it has read all of them; may be NULL */
+    size_t len, sent; /* `sent` counts the bytes of a body that libcurl reads in pieces */
 };
 
 /* All pointers are borrowed; the body for as long as the handle runs. */
@@ -41,6 +40,9 @@ bool outgoing_is_allowed(const char *url); /* https:// or http:// */
 
 /* `easy` is new or reset. ERR_NO_MEMORY: the handle must not be used. */
 int outgoing_prepare(struct outgoing *outgoing, CURL *easy, const struct outgoing_setup *setup) MUST_CHECK;
+
+/* For libcurl's read function, which the caller sets if the body is unread after outgoing_prepare. */
+size_t outgoing_read(struct outgoing *outgoing, char *out, size_t room);
 
 /* libcurl has not read the whole body yet, so it cannot have sent it. Known only for large bodies, which it reads in pieces. */
 bool outgoing_is_unread(const struct outgoing *outgoing);

@@ -37,7 +37,6 @@ struct web {
     struct event *turn;
     struct call_list starting, running, cancelled;
     TAILQ_HEAD(resuming, web_call) resuming; /* running calls that libcurl is to be told about */
-    TAILQ_HEAD(sent, web_call) sent;         /* running calls whose on_sent is due */
     size_t count;                            /* calls that are starting or running */
 };
 
@@ -58,11 +57,10 @@ struct web_call {
 
     TAILQ_ENTRY(web_call) resume_link;
     bool is_resuming; /* in that list */
-    TAILQ_ENTRY(web_call) sent_link;
-    bool is_sent;    /* in that list */
-    bool is_paused;  /* by web_pause */
-    bool is_stalled; /* libcurl was told to wait, in either direction */
-    const char *why; /* our error text; NULL: use libcurl's */
+    bool is_sent;     /* on_sent is due; in that list too */
+    bool is_paused;   /* by web_pause */
+    bool is_stalled;  /* libcurl was told to wait, in either direction */
+    const char *why;  /* our error text; NULL: use libcurl's */
 
     bool head_given;
     char content_type[96], retry_after[128], request_id[96], transfer_encoding[32];
@@ -108,9 +106,7 @@ static void detach(struct web_call *call)
     event_del(&call->timer);
     if (call->is_resuming)
         TAILQ_REMOVE(&call->web->resuming, call, resume_link);
-    if (call->is_sent)
-        TAILQ_REMOVE(&call->web->sent, call, sent_link);
-    call->is_resuming = call->is_sent = false;
+    call->is_resuming = false;
     curl_loop_remove(call->web->curl, call->easy);
 }
 
@@ -190,6 +186,12 @@ static void resume_call(struct web_call *call)
 
     TAILQ_REMOVE(&call->web->resuming, call, resume_link);
     call->is_resuming = false;
+    if (call->is_sent) {
+        call->is_sent = false;
+        call->on_sent(call->events.arg);
+    }
+    if (!call->is_stalled || call->is_paused || call->state != CALL_RUNNING)
+        return;
     call->is_stalled = false;
     code = curl_easy_pause(call->easy, CURLPAUSE_CONT);
     if (code && call->state == CALL_RUNNING)
@@ -207,26 +209,6 @@ static void drop_cancelled(struct web *web)
     }
 }
 
-/* Inside of libcurl the caller must not be called. */
-static void outgoing_on_whole(struct outgoing *outgoing)
-{
-    struct web_call *call = container_of(outgoing, struct web_call, outgoing);
-
-    if (call->state != CALL_RUNNING || !call->on_sent)
-        return;
-    call->is_sent = true;
-    TAILQ_INSERT_TAIL(&call->web->sent, call, sent_link);
-    event_active(call->web->turn, 0, 0);
-}
-
-static void report_sent(struct web_call *call)
-{
-    TAILQ_REMOVE(&call->web->sent, call, sent_link);
-    call->is_sent = false;
-    if (call->state == CALL_RUNNING)
-        call->on_sent(call->events.arg);
-}
-
 static void web_on_turn(evutil_socket_t fd, short what, void *arg)
 {
     struct web *web = arg;
@@ -235,8 +217,6 @@ static void web_on_turn(evutil_socket_t fd, short what, void *arg)
     (void)fd;
     (void)what;
     drop_cancelled(web);
-    while ((call = TAILQ_FIRST(&web->sent)))
-        report_sent(call); /* NOLINT(clang-analyzer-unix.Malloc): the call leaves the list first */
     while ((call = TAILQ_FIRST(&web->resuming)))
         resume_call(call); /* NOLINT(clang-analyzer-unix.Malloc): the call leaves the list first */
     while ((call = TAILQ_FIRST(&web->starting)))
@@ -434,14 +414,21 @@ void web_pause(struct web_call *call)
     call->is_paused = true;
 }
 
-void web_resume(struct web_call *call)
+/* The caller must not be called inside of libcurl, and libcurl not inside of a call of the caller. */
+static void defer_to_turn(struct web_call *call)
 {
-    call->is_paused = false;
-    if (!call->is_stalled || call->is_resuming || call->state != CALL_RUNNING)
+    if (call->is_resuming || call->state != CALL_RUNNING)
         return;
     call->is_resuming = true;
     TAILQ_INSERT_TAIL(&call->web->resuming, call, resume_link);
     event_active(call->web->turn, 0, 0);
+}
+
+void web_resume(struct web_call *call)
+{
+    call->is_paused = false;
+    if (call->is_stalled)
+        defer_to_turn(call);
 }
 
 /* -- the request */
@@ -461,6 +448,19 @@ static size_t web_on_upload(char *out, size_t one, size_t room, void *arg)
     if (len == WEB_UPLOAD_FAIL)
         call->why = "the body of the request could not be read";
     return len == WEB_UPLOAD_FAIL ? CURL_READFUNC_ABORT : len;
+}
+
+/* The body of a large POST. */
+static size_t web_on_read(char *out, size_t one, size_t room, void *arg)
+{
+    struct web_call *call = arg;
+    size_t len = outgoing_read(&call->outgoing, out, one * room);
+
+    if (len && call->on_sent && !outgoing_is_unread(&call->outgoing)) {
+        call->is_sent = true;
+        defer_to_turn(call);
+    }
+    return len;
 }
 
 /* libcurl asks for a socket for each address of the host, and tries the next one if it gets none. */
@@ -487,6 +487,10 @@ static void set_callbacks(struct web_call *call, bool public_only)
     curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, call->error);
     if (call->upload.read) {
         curl_easy_setopt(easy, CURLOPT_READFUNCTION, web_on_upload);
+        curl_easy_setopt(easy, CURLOPT_READDATA, call);
+    }
+    if (outgoing_is_unread(&call->outgoing)) {
+        curl_easy_setopt(easy, CURLOPT_READFUNCTION, web_on_read);
         curl_easy_setopt(easy, CURLOPT_READDATA, call);
     }
     if (public_only) {
@@ -547,7 +551,6 @@ int web_start(struct web *web, const struct web_request *request, struct web_cal
     if (!call)
         return ERR_NO_MEMORY;
     call->outgoing.body = request->body;
-    call->outgoing.on_whole = outgoing_on_whole;
     TAILQ_INSERT_TAIL(&web->starting, call, link);
     web_start_timer(call, request->first_byte_ms);
     web->count++;
@@ -586,7 +589,6 @@ struct web *web_create(const struct web_setup *setup)
     TAILQ_INIT(&web->running);
     TAILQ_INIT(&web->cancelled);
     TAILQ_INIT(&web->resuming);
-    TAILQ_INIT(&web->sent);
     web->turn = event_new(loop_base(setup->loop), -1, 0, web_on_turn, web);
     web->curl = curl_loop_create(setup->loop, web_on_curl_done, web);
     web->handles = handle_pool_create(setup->ca_file);

@@ -59,8 +59,8 @@ struct job_body {
     int deferrals;               /* how often the task was deferred before */
 
     struct report *report;
-    struct inputs *inputs;    /* while OPENING; else NULL */
-    struct input_share share; /* of the memory for inputs, until they are sent */
+    struct inputs *inputs;     /* while OPENING; else NULL */
+    struct input_share *share; /* of the memory for inputs, until they are sent; NULL: none */
     struct ark_request request;
     struct ark_call call;
     struct tariff tariff;  /* of the plan */
@@ -273,9 +273,12 @@ static struct storage *input_storage(const struct job_context *context)
 
 static int open_inputs(struct job_body *job, struct inputs_task *task)
 {
+    job->share = calloc(1, sizeof(*job->share));
+    if (!job->share)
+        return ERR_NO_MEMORY;
     return inputs_open(&(struct inputs_setup){.storage = input_storage(job->context),
                                               .budget = job->context->inputs,
-                                              .share = &job->share,
+                                              .share = job->share,
                                               .on_end = job_on_opened,
                                               .arg = job},
                        task, &job->inputs);
@@ -395,7 +398,7 @@ static void job_on_opened(const struct storage_outcome *outcome, void *arg)
     int err = is_ready ? build_from_inputs(job) : 0;
 
     job->inputs = inputs_destroy(job->inputs); /* its images are in the request now */
-    input_share_shrink(&job->share, (int64_t)job->request.len);
+    input_share_shrink(job->share, (int64_t)job->request.len);
     if (err == ERR_NO_MEMORY)
         finish_uncalled(job, PROBLEM_INPUT_UNAVAILABLE, true,
                         "The worker had no memory for the images, so ARK was not called.");
@@ -603,11 +606,17 @@ static void job_on_slot(const struct ark_slot *slot, void *arg)
 
 static void job_on_answer(const struct ark_call_outcome *outcome, void *arg);
 
+static void release_share(struct job_body *job)
+{
+    if (job->share)
+        input_share_release(job->share);
+    free(job->share);
+    job->share = NULL;
+}
+
 static void job_on_sent(void *arg)
 {
-    struct job_body *job = arg;
-
-    input_share_release(&job->share);
+    release_share(arg);
 }
 
 static int start_http(struct job_body *job)
@@ -1022,7 +1031,7 @@ struct job *job_destroy(struct job *base)
     held_destroy(job->held);
     report_destroy(job->report);
     inputs_destroy(job->inputs);
-    input_share_release(&job->share);
+    release_share(job);
     ark_request_deinit(&job->request);
     free(job->kept);
     free(job);
