@@ -139,7 +139,8 @@ class Refusals(CapsTest):
         gateway = self.gateway(GATEWAY_CLIENT_SPEND_DAY="0.1", MAX_PAID_CALLS=1)
         body = {"prompt": sim("o", "latency=600000"), "model": FOUR, "n": 4, "response_format": "url"}
         answer = fetch(gateway.address, "POST", "/v1/images/generations", body)
-        self.assertEqual((answer.status, answer.json()["error"]["code"]), (429, "budget_exhausted"))
+        self.assertEqual((answer.status, answer.json()["error"]["code"], answer.headers["x-should-retry"]), (429, "budget_exhausted", "false"))
+        self.assertRegex(answer.headers["arkrelay-spending"], '"client-day";currency="USD";limit=100000;')
         self.assertEqual((self.money().reservations, self.world.look().tasks), ({}, {}))
         self.worker()
         answer = fetch(gateway.address, "POST", "/v1/images/generations", {**body, "n": 3, "prompt": sim("o", "images=1")})

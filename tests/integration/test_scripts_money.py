@@ -89,6 +89,15 @@ class Reserve(MoneyTest):
                 self.assertEqual(found[1], max(today, text.split()[1]) if name == "the clock was set back" else today)
 
 
+class ClockSetBack(MoneyTest):
+    def test_a_reservation_of_a_new_client_counts_for_the_day_of_all(self):
+        self.redis("HSET", LEDGER + "ledger", "", "USD 29990102 0 0 0 0")
+        self.reserve("r1", client="new")
+        self.assertEqual((self.money().records["new"].day, self.money().reservations["r1"].day), ("29990102", "29990102"))
+        self.charge("r1", self.debt(client="new"))
+        self.assertEqual((self.amounts("new"), self.amounts("")), (2 * (5, 0), 2 * (5, 0)))
+
+
 class Charge(MoneyTest):
     def test_a_debt_is_spent_and_the_rest_is_free(self):
         self.reserve("r1", "r2")

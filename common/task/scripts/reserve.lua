@@ -8,13 +8,14 @@
 local owner, currency, micros = unpack(ARGV, 1, 3)
 local caps, valid, FIRST = { unpack(ARGV, 4, 7) }, ARGV[8] + 0, 9 -- FIRST: of the tasks in ARGV
 local at = now()
-local day, total = day_of(at), micros * (#ARGV - FIRST + 1) / 2
+local today, total = day_of(at), micros * (#ARGV - FIRST + 1) / 2
 
 local texts = redis.call('HMGET', LEDGER, owner, '')
-local own, all = record_of(texts[1], currency, day), record_of(texts[2], currency, day)
+local all = record_of(texts[2], currency, today)
+local own = record_of(texts[1], currency, all.day) -- the clock may have been set back: both are of the same day
 
 local function left_ms()
-  local year, month, date = day:match('^(%d%d%d%d)(%d%d)(%d%d)$')
+  local year, month, date = today:match('^(%d%d%d%d)(%d%d)(%d%d)$')
   local lengths = { 31, year % 4 == 0 and (year % 100 ~= 0 or year % 400 == 0) and 29 or 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31 }
   local of_day = 86400000 - at % 86400000
   return of_day, of_day + (lengths[month + 0] - date) * 86400000

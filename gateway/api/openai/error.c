@@ -170,6 +170,12 @@ static void add_problem_message(struct buf *message, const struct problem_detail
         buf_addf(message, "%s.%s%s", problem_title(details->problem), advice ? " " : "", advice ? advice : "");
 }
 
+/* A limit per day or month: an SDK that repeats its request within seconds would be refused again. */
+static bool lasts_a_day(enum problem problem)
+{
+    return problem == PROBLEM_BUDGET_EXHAUSTED || problem == PROBLEM_IMAGES_PER_DAY;
+}
+
 void openai_write_problem(struct http_exchange *exchange, const struct problem_details *details,
                           struct http_problem_answer *out)
 {
@@ -189,5 +195,5 @@ void openai_write_problem(struct http_exchange *exchange, const struct problem_d
     buf_deinit(&message);
     out->status = openai_status(details->problem);
     out->content_type = "application/json";
-    add_retry_header(exchange, problem_retryable(details->problem));
+    add_retry_header(exchange, problem_retryable(details->problem) && !lasts_a_day(details->problem));
 }
