@@ -452,7 +452,7 @@ static void finish(struct order *order)
     }
 }
 
-/* -- events of a task */
+/* -- what the events of a task say */
 
 /* `data` of an event; NULL: it cannot be read. */
 static json_t *data_of(const struct part *part, const struct task_event *event)
@@ -563,7 +563,7 @@ static void order_on_room(void *arg)
     encoding_on_room(((struct order *)arg)->encoding);
 }
 
-/* -- events of a task */
+/* -- the viewer of a task */
 
 static void part_deliver(struct viewer *viewer, const struct event_frame *frame)
 {
