@@ -277,7 +277,7 @@ static void picture_on_known(struct picture *picture, const redisReply *reply)
     const char *state = script_text(reply, 1, NULL), *url = script_text(reply, 2, NULL),
                *storage = script_text(reply, 3, NULL), *type = script_text(reply, 4, NULL);
 
-    if (state && url && *url && !strcmp(state, "owed"))
+    if (state && url && *url && (!strcmp(state, "owed") || !strcmp(state, "failed")))
         redirect(picture, url);
     else if (!state || !storage || !type || strcmp(state, "stored") != 0)
         picture_refuse(picture, PROBLEM_PICTURE_NOT_FOUND);
