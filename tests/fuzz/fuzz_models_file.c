@@ -1,5 +1,5 @@
-/* A models file is refused with a reason, or gives a catalogue. The catalogue finds each row by its id, its list is JSON, and its version
- * depends only on the content. */
+/* A models file is refused with a reason, or gives a catalogue. The catalogue finds each row by its id, unless another row has a longer name
+ * for it, its list is JSON, and its version depends only on the content. */
 #include <jansson.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -9,16 +9,29 @@
 #include "common/base/buf.h"
 #include "common/models/catalogue.h"
 #include "common/models/catalogue_read.h"
+#include "common/models/model_name.h"
 #include "tests/fuzz/must.h"
 #include "tests/support/builtin_catalogue.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
+/* The length of the row's longest name that the id begins with; 0: none. */
+static size_t match_length(const struct model *row, const char *id)
+{
+    size_t longest = 0;
+
+    for (int i = 0; i < row->name_count; i++)
+        if (model_name_has(model_name_of(id), row->names[i]) && strlen(row->names[i]) > longest)
+            longest = strlen(row->names[i]);
+    return longest;
+}
+
 static void check_row(const struct catalogue *catalogue, const struct model *row)
 {
     must(row->listed && row->name_count > 0 && row->name_count <= MODEL_NAMES_MAX);
     must(row->keyword_count || row->pixels_max);
-    must(catalogue_find(catalogue, row->id) == row);
+    must(catalogue_find(catalogue, row->id) == row ||
+         match_length(catalogue_find(catalogue, row->id), row->id) > match_length(row, row->id));
     must(row->references_max >= 0 && row->references_max <= MODEL_REFERENCES_MAX);
     must(row->pixels_min <= row->pixels_max);
     must(row->price.tier_count >= 0 && row->price.tier_count <= MODEL_TIERS_MAX);
