@@ -64,13 +64,15 @@ void period_text(enum period_kind kind, int64_t period, char out[PERIOD_TEXT_SIZ
         (void)strftime(out, PERIOD_TEXT_SIZE, "%Y-%m", &tm);
 }
 
+/* The text without its dashes. */
 void period_key(enum period_kind kind, int64_t period, char out[PERIOD_TEXT_SIZE])
 {
-    struct tm tm = date_of(kind, period);
+    char text[PERIOD_TEXT_SIZE];
+    size_t len = 0;
 
-    out[0] = '\0';
-    if (kind == PERIOD_DAY)
-        (void)strftime(out, PERIOD_TEXT_SIZE, "%Y%m%d", &tm);
-    else
-        (void)strftime(out, PERIOD_TEXT_SIZE, "%Y%m", &tm);
+    period_text(kind, period, text);
+    for (const char *c = text; *c; c++)
+        if (*c != '-')
+            out[len++] = *c;
+    out[len] = '\0';
 }
