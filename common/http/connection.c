@@ -30,7 +30,7 @@ enum {
 
 #define STATE(name) (1u << CONNECTION_##name)
 
-_Static_assert((int)HTTP_BODY_PIECE_MAX == (int)READ_CHUNK, "what is read is given to the handler at once");
+_Static_assert((int)HTTP_BODY_PIECE_MAX == (int)READ_CHUNK, "a handler gets each read of the socket as one piece");
 
 /* clang-format off */
 static const struct {
@@ -516,7 +516,7 @@ static ssize_t receive(struct connection *connection, char *out)
     return n > 0 ? transport_recv(connection->fd, connection->ssl, out, next_read_size(connection)) : n;
 }
 
-/* The next bytes of a body that is taken: those that were read with the head, then the socket's. */
+/* The next piece of a body for its handler: first the bytes that were read with the head, then those of the socket. */
 static ssize_t receive_body(struct connection *connection, char *out)
 {
     size_t ahead = incoming_take_ahead(connection->incoming, out, READ_CHUNK);

@@ -44,7 +44,7 @@ struct cost price_calls(const struct tariff *tariff, int64_t calls);
 /* Adds an image that arrived. size: as ARK names it, "2048x1536", or NULL. *cost may be zeroed before. */
 void price_add_image(struct cost *cost, const struct tariff *tariff, const char *size);
 
-/* The cost of a call that generated at least one image. `images` is the sum of those that arrived.
+/* The cost of a call that generated at least one image. `images` is the cost of the images that arrived.
  * made: further images that ARK counts; missing: slots with an unknown outcome. */
 struct cost price_call(const struct tariff *tariff, const struct cost *images, int64_t made, int64_t missing);
 

@@ -81,7 +81,7 @@ struct location_setup {
 /* False: `why` has a sentence. Without a place everything is valid. */
 bool location_is_valid(const struct storage_options *options, struct buf *why);
 
-/* On failure nothing is open. ERR_NO_MEMORY; ERR_SYSTEM, ERR_TOO_LONG: `why` has a sentence about what is wrong. */
+/* On failure nothing is open. ERR_NO_MEMORY; ERR_SYSTEM, ERR_TOO_LONG: `why` has the reason as a sentence. */
 int location_open(struct location *location, const struct location_setup *setup, struct buf *why) MUST_CHECK;
 void location_close(struct location *location); /* accepts a zeroed one */
 
