@@ -74,7 +74,7 @@ start() {                            # start NAME COMMAND...; the pid is in $sta
 }
 
 is_alive() { kill -0 "$1" 2>/dev/null; }
-pause() { sleep 0.05 || true; }      # Ctrl-C interrupts the sleep, not the script
+pause() { sleep "${1:-0.05}" || true; }     # Ctrl-C interrupts the sleep, not the script
 
 end_all() {                          # end_all GRACE_S PID...
     local pid alive deadline=$((SECONDS + $1)) signal=TERM
@@ -130,16 +130,16 @@ await() {                            # await PID COMMAND...: waits until the com
     done
 }
 
+# Polls: `wait` would sleep on if Ctrl-C or the end of a process came just before it.
 supervise() {
     local pid
-    while :; do
-        wait -n "${!name_of[@]}" || true
-        ((interrupts == 0)) || shut_down
+    while ((interrupts == 0)); do
         for pid in "${!name_of[@]}"; do
             is_alive "$pid" || crashed "$pid"
         done
-        pause
+        pause 0.2
     done
+    shut_down
 }
 
 # --- Components ---

@@ -97,6 +97,14 @@ class Newcomer(ProcessTest):
         self.stop(run)
         self.assertFalse(os.path.exists(hint))
 
+    def test_ctrl_c_while_the_addresses_are_printed(self):
+        cat = self.folder / "tools/cat"
+        cat.write_text("#!/bin/sh\n/bin/cat\nkill -s INT $PPID\n")
+        cat.chmod(0o755)
+        run = self.start(f"127.0.0.1:{free_port()}")
+        self.assertEqual(run.wait_exit(), 0)
+        self.assertIn("run: stopped", run.lines)
+
     def test_reasons_for_not_starting_are_reported(self):
         state = self.folder / "build/run/simulation"
         state.mkdir(parents=True)
