@@ -14,6 +14,7 @@ enum {
     TOGETHER_MS = 20, /* debts of tasks that end within this time are moved by the same calls */
     RESERVATION_MAX = 64,
     BATCH = 100,
+    DEBT_WRITTEN = 2, /* HELD has written the debt of a task that an older program has ended */
     PAGE_MAX = 512, /* reservations of one answer of MONEY_AUDIT; of a small hash Redis returns all fields at once */
 };
 
@@ -185,7 +186,10 @@ static void settler_on_held(const redisReply *reply, int err, void *arg)
     for (size_t i = 0; i < settler->list.count; i++) {
         int64_t is_held;
 
-        if (script_int(answer, i + 1, &is_held) || is_held)
+        if (script_int(answer, i + 1, &is_held))
+            continue;
+        settler->wants_debts |= is_held == DEBT_WRITTEN;
+        if (is_held)
             continue;
         args[count++] = SCRIPT_TEXT(settler->list.ids[i]);
         args[count++] = SCRIPT_TEXT("");

@@ -276,6 +276,61 @@ class Ends(MoneyTest):
         self.run_script("debts", 100, "r2")
         self.assertEqual(self.run_script("held", "shop.t2", "r2"), [b"HELD", 0])
 
+    def end_as_older(self, task_id="t1"):
+        """What a program without spending limits leaves: the task has ended, and there is no debt and no mark."""
+        words = self.task(task_id, client="shop").fields["reservation"].removeprefix("=")
+        self.redis("HSET", PREFIX + f"task:shop.{task_id}", "reservation", words)
+        self.redis("HDEL", PREFIX + f"task:shop.{task_id}", "earlier_cost")
+        self.redis("DEL", DEBTS)
+
+    def run_once(self, outcome, charge, images=0):
+        job = self.claim_one()
+        self.begin(job)
+        for n in range(images):
+            self.emit_image(job, n)
+        self.finish(job, outcome, charge)
+
+    def test_a_debt_that_an_older_program_did_not_write(self):
+        for outcome, charge, images, expected in (("done", "known", 2, ["90", "1", "2", "1"]), ("failed", "unknown", 0, ["90", "1", "0", "1"]),
+                                                  ("failed", "void", 0, ["0", "0", "0", "0"])):
+            for way in ("held", "erase", "retry"):
+                if (outcome, way) == ("done", "retry"):
+                    continue
+                with self.subTest(outcome=outcome, charge=charge, way=way):
+                    self.fresh()
+                    self.accept()
+                    self.run_once(outcome, charge, images)
+                    before = self.debts()
+                    self.assertEqual(before, {"r1": ["shop.t1", "m", "USD", *expected]})
+                    self.end_as_older()
+                    if way == "held":
+                        self.assertEqual(self.run_script("held", "shop.t1", "other", "shop.t1", "r1"), [b"HELD", 0, 2])
+                        self.assertEqual(self.run_script("held", "shop.t1", "r1"), [b"HELD", 1])
+                    else:
+                        self.run_script(way, "shop.t1", *([60_000] if way == "retry" else []))
+                    self.assertEqual(self.debts(), before)
+
+    def test_a_debt_that_was_written_is_not_written_again(self):
+        for way in ("erase", "retry"):
+            with self.subTest(way):
+                self.fresh()
+                self.accept()
+                self.run_once("failed", "unknown")
+                self.run_script("debts", 100, "r1")
+                self.run_script(way, "shop.t1", *([60_000] if way == "retry" else []))
+                self.assertEqual(self.debts(), {})
+
+    def test_a_retry_of_an_older_program_counts_its_own_life(self):
+        self.accept()
+        self.run_once("failed", "unknown")
+        mark = self.task(client="shop").fields["reservation"]
+        self.run_script("debts", 100, "r1")
+        self.run_script("retry", "shop.t1", 60_000)
+        self.redis("HSET", PREFIX + "task:shop.t1", "reservation", mark)        # it keeps the fields that it does not know
+        self.run_once("failed", "unknown")
+        [(name, words)] = self.debts().items()
+        self.assertEqual((name, words[3]), ("r1." + self.task(client="shop").fields["epoch"], "90"))
+
     def test_the_audit_lists_old_reservations(self):
         self.reserve("old1", "old2", valid=-1)
         self.reserve("young")

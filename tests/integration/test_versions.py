@@ -8,10 +8,15 @@ import signal
 import unittest
 from collections import Counter
 
+from support.money import read_money
 from support.processes import ProcessTest, eventually
 from support.world import World, sim
 
 TASKS = 60
+IMAGE = 30_000              # micro-units, an image of the model below
+PRICED = {"model": "doubao-seedream-4-0-250828", "max_images": 2, "max_paid_calls": 2}
+AUDITED = {"AUDIT_INTERVAL": "200ms"}
+LIMITED = {"GATEWAY_CLIENT_SPEND_DAY": "5", **AUDITED}
 
 
 class Versions(ProcessTest):
@@ -77,6 +82,46 @@ class Versions(ProcessTest):
             world.redis("HDEL", "arkrelay:{0}:meta", "audited_at")
             eventually(lambda: world.run_script("audit", "test", 60_000, 1000)[0] == 1, "the pass is complete")
             self.assertEqual(world.look().counter("orphan"), 0)
+
+    # -- money: only one of the revisions may know spending limits
+
+    def assert_settled(self, world, spent):
+        """Nothing stays reserved or owed, and this was spent, once."""
+        def probe():
+            money = read_money(world.redis)
+            return money if not money.reservations and not money.debts else None
+        money = eventually(probe, "everything is settled", 60)
+        money.check()
+        self.assertEqual((money.spent(), money.spent(""), money.reserved(), money.reserved("")), (spent, spent, 0, 0))
+
+    def test_a_task_with_a_reservation_ends_in_the_other_revision(self):
+        with World() as world:
+            gateway = world.gateway(**LIMITED)
+            world.worker(folder=self.folders[1], **AUDITED)
+            self.assertEqual(gateway.submit("done", **PRICED, prompt=sim("done", "images=2")).status, 202)
+            self.assertEqual(gateway.submit("failed", **PRICED, prompt=sim("failed", "status=400")).status, 202)
+            world.wait_state("done", "done")
+            world.wait_state("failed", "failed")
+            self.assert_settled(world, 2 * IMAGE)
+
+    def test_a_task_with_a_reservation_is_cancelled_in_the_other_revision(self):
+        with World() as world:
+            gateway, other = world.gateway(**LIMITED), world.gateway(folder=self.folders[1], **AUDITED)
+            self.assertEqual(gateway.submit("t1", **PRICED).status, 202)
+            self.assertEqual(read_money(world.redis).reserved(), 4 * IMAGE)
+            self.assertEqual(other.cancel("t1").status, 200)
+            self.assert_settled(world, 0)
+
+    def test_a_task_without_a_reservation_ends_in_this_revision(self):
+        """A gateway that knows no limits, or has none, reserves nothing, and its task counts for none."""
+        with World() as world:
+            gateway, other = world.gateway(**LIMITED), world.gateway(folder=self.folders[1], **AUDITED)
+            world.worker(**AUDITED)
+            self.assertEqual(other.submit("theirs", **PRICED, prompt=sim("theirs", "images=2")).status, 202)
+            self.assertEqual(gateway.submit("theirs", **PRICED, prompt=sim("theirs", "images=2")).status, 200)
+            self.assertEqual(gateway.submit("ours", **PRICED, prompt=sim("ours", "images=1")).status, 202)
+            world.wait_all_final()
+            self.assert_settled(world, IMAGE)
 
 
 if __name__ == "__main__":

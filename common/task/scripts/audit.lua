@@ -6,7 +6,7 @@
 -- -> state repaired debts  state: 1 the pass is complete, 0 call again for the next page, -1 not this process's turn
 --                          debts: of money, if there are any and the pass is complete
 -- flags: allow-oom
--- needs: base tally names log append queue release images slots load urls ending overdue expiry
+-- needs: base tally names log append queue release images slots load urls debt ending overdue expiry
 local process, interval, most = unpack(ARGV)
 local meta, index, queue = prefix .. 'meta', prefix .. 'index', prefix .. 'queue'
 local sets = { queued = prefix .. 'pending', delayed = prefix .. 'delayed', running = prefix .. 'leased' }

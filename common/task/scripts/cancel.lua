@@ -2,7 +2,7 @@
 -- ARGV id mode        mode: any | waiting (do not cancel a running task)
 -- -> CANCELLED owes | ASKED | RUNNING | FINAL state | NONE      owes: as in FINISH
 -- flags: allow-oom
--- needs: base tally names log append queue release images slots load urls ending
+-- needs: base tally names log append queue release images slots load urls debt ending
 local id, mode = unpack(ARGV)
 local task = key('task', id)
 local state = redis.call('HGET', task, 'state')

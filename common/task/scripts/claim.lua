@@ -56,7 +56,7 @@ end
 local jobs, vain, expired = {}, 0, 0
 
 local function expire_overdue(id)
-  -- here: names append release images slots load urls ending expiry
+  -- here: names append release images slots load urls debt ending expiry
   expire(id)
   expired = expired + 1
 end

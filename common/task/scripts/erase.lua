@@ -4,7 +4,7 @@
 -- flags: allow-oom
 -- needs: base tally log names mine
 local id = ARGV[1]
-local h = redis.call('HMGET', key('task', id), 'state', 'ended_at', 'owes', 'epoch', 'n', 'earlier_events')
+local h = redis.call('HMGET', key('task', id), 'state', 'ended_at', 'owes', 'epoch', 'n', 'earlier_events', 'reservation')
 
 if not h[1] then
   return { 'NONE' }
@@ -44,6 +44,10 @@ local function erase_webhooks(lives)
 end
 if h[3] and h[3]:find('w', 1, true) then
   erase_webhooks(h[4] .. '-' .. h[5] .. ' ' .. (h[6] or ''))
+end
+if h[7] then
+  -- here: slots debt skipped
+  owe_skipped_money(id)
 end
 redis.call('DEL', key('task', id), key('events', id))
 redis.call('ZREM', prefix .. 'dead', id)

@@ -7,7 +7,7 @@
 --   cost:    of the call, JSON as in the events; '' or absent: a call that may have been charged counts in full
 -- -> OK n owes | SAME | LOST      owes: 1 if the end is a debt of money (DEBTS), else absent
 -- flags: allow-oom
--- needs: base tally names log append release images slots urls ending
+-- needs: base tally names log append release images slots urls debt ending
 local id, fence, outcome, charge, delay, data, cost = unpack(ARGV, 1, 7)
 local task = key('task', id)
 local h = redis.call('HMGET', task, 'fence', 'wseq', 'n', 'paid_calls', 'epoch', 'ttl', 'claimed_at', 'called_at', 'call', 'rare', 'reservation')

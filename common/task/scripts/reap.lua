@@ -3,7 +3,7 @@
 -- ARGV grace_ms most hold_ms
 -- -> count
 -- flags: allow-oom
--- needs: base tally names log append queue release images slots load urls ending
+-- needs: base tally names log append queue release images slots load urls debt ending
 local grace, most, hold = unpack(ARGV)
 local leased, reaper = prefix .. 'leased', prefix .. 'reaper'
 local at = now()

@@ -1,16 +1,6 @@
--- A cost is JSON, as in the events: {"currency":"USD","amount":0.09,"estimated":false}, or null: not known. Sums are computed in micro-units.
-local MICROS = 1000000
 local function cost_text(currency, micros, is_estimated)
   local amount = format('%d.%06d', math.floor(micros / MICROS), micros % MICROS):gsub('%.?0+$', '')
   return '{"currency":"' .. currency .. '","amount":' .. amount .. ',"estimated":' .. tostring(is_estimated) .. '}'
-end
-
--- -> currency, micro-units, whether it is an estimate; nil if not known
-local function read_cost(text)
-  local currency, amount, is_estimated = text:match('^{"currency":"(%u+)","amount":([%d.]+),"estimated":(%l+)}$')
-  if currency then
-    return currency, math.floor(amount * MICROS + 0.5), is_estimated == 'true'
-  end
 end
 
 local function add_costs(a, b)
@@ -185,12 +175,14 @@ local function conclude(id, t, state, extra, slots, events, finished)
       set[size + 1], set[size + 2] = 'cost', t.cost
     end
   end
-  if t.reservation then -- a debt, until CHARGE has added it to the ledger: what this life cost
-    local reservation, model = t.reservation:match('^(%S+) ?(.*)$')
-    local currency, micros, is_estimated = read_cost(t.cost)
-    local _, earlier = read_cost(t.earlier and redis.call('HGET', task, 'earlier_cost') or 'null')
-    redis.call('HSET', prefix .. 'debts', reservation, table.concat({ id, model, currency or '-', text_of(math.max(0, (micros or 0) - (earlier or 0))),
-      is_estimated and 1 or 0, #slots.image, t.paid_calls, t.epoch }, '\t'))
+  if t.reservation then -- a debt, until CHARGE has added it to the ledger
+    local earlier, last = t.earlier and redis.call('HGET', task, 'earlier_cost'), #set
+    local reservation = t.reservation
+    if reservation:byte() == OWED then -- a RETRY of a program without spending limits has kept the mark
+      reservation = reservation_of_life(reservation, t.epoch)
+    end
+    owe_money(id, reservation, t.cost, earlier, #slots.image, t.paid_calls, t.epoch)
+    set[last + 1], set[last + 2], set[last + 3], set[last + 4] = 'reservation', '=' .. reservation, 'earlier_cost', t.cost
   end
   redis.call('HSET', unpack(set))
   redis.call('PEXPIRE', task, t.ttl)
