@@ -15,10 +15,10 @@ enum {
     RESERVATION_MAX = 64,
     BATCH = 100,
     DEBT_WRITTEN = 2, /* HELD has written the debt of a task that an older program has ended */
-    PAGE_MAX = 512, /* reservations of one answer of MONEY_AUDIT; of a small hash Redis returns all fields at once */
+    PAGE_MAX = 512,   /* reservations of one answer of MONEY_AUDIT; of a small hash Redis returns all fields at once */
 };
 
-static const char BATCH_TEXT[] = "100", FIRST_PAGE[] = "0";
+static const char BATCH_TEXT[] = "100", NONE_TEXT[] = "0", FIRST_PAGE[] = "0";
 
 /* A list of reservations that outlives the reply it was read from. */
 struct reservation_list {
@@ -31,6 +31,7 @@ struct settler {
     struct loop_timer *timer; /* running: debts are moved soon */
     struct script_run *run;   /* one call at a time */
     bool wants_debts, wants_audit;
+    bool wants_more;              /* debts were announced after the last DEBTS that reads was sent */
     bool is_charged;              /* the list has debts that CHARGE has taken, and that DEBTS must remove */
     char cursor[RESERVATION_MAX]; /* of MONEY_AUDIT */
     struct reservation_list list; /* of the call in flight */
@@ -70,7 +71,7 @@ static const redisReply *take_reply(struct settler *settler, enum script_id scri
 
 static void settler_give_up(struct settler *settler)
 {
-    settler->wants_debts = settler->wants_audit = false;
+    settler->wants_debts = settler->wants_more = settler->wants_audit = false;
     settler_next(settler);
 }
 
@@ -122,7 +123,7 @@ static void charge_debts(struct settler *settler, const redisReply *reply)
         settler_send(settler, SCRIPT_CHARGE, args, count, settler_on_charged);
         return;
     }
-    settler->wants_debts = false;
+    settler->wants_debts = settler->wants_more;
     settler_next(settler);
 }
 
@@ -139,12 +140,15 @@ static void settler_on_debts(const redisReply *reply, int err, void *arg)
 
 static void ask_debts(struct settler *settler)
 {
-    struct script_arg args[1 + BATCH] = {SCRIPT_TEXT(BATCH_TEXT)};
+    /* Less than a batch was all. The process that ends a further task pokes its own settler. */
+    bool were_all = settler->is_charged && settler->list.count < BATCH && !settler->wants_more;
+    struct script_arg args[1 + BATCH] = {SCRIPT_TEXT(were_all ? NONE_TEXT : BATCH_TEXT)};
     size_t count = 1;
 
     for (size_t i = 0; settler->is_charged && i < settler->list.count && count < ARRAY_LENGTH(args); i++)
         args[count++] = SCRIPT_TEXT(settler->list.ids[i]);
     settler->is_charged = false;
+    settler->wants_more &= were_all;
     settler_send(settler, SCRIPT_DEBTS, args, count, settler_on_debts);
 }
 
@@ -188,7 +192,8 @@ static void settler_on_held(const redisReply *reply, int err, void *arg)
 
         if (script_int(answer, i + 1, &is_held))
             continue;
-        settler->wants_debts |= is_held == DEBT_WRITTEN;
+        if (is_held == DEBT_WRITTEN)
+            settler->wants_debts = settler->wants_more = true;
         if (is_held)
             continue;
         args[count++] = SCRIPT_TEXT(settler->list.ids[i]);
@@ -261,7 +266,7 @@ static void settler_next(struct settler *settler)
     }
     if (settler->run)
         return;
-    settler->wants_debts = settler->wants_audit = false; /* Redis is away */
+    settler->wants_debts = settler->wants_more = settler->wants_audit = false; /* Redis is away */
     if (settler->config.on_idle && settler_is_idle(settler))
         settler->config.on_idle(settler->config.arg);
 }
@@ -270,7 +275,7 @@ static void settler_on_timer(void *arg)
 {
     struct settler *settler = arg;
 
-    settler->wants_debts = true;
+    settler->wants_debts = settler->wants_more = true;
     settler_next(settler);
 }
 
@@ -307,6 +312,7 @@ void settler_poke(struct settler *settler)
 void settler_audit(struct settler *settler, bool has_debts)
 {
     settler->wants_debts |= has_debts;
+    settler->wants_more |= has_debts;
     settler->wants_audit = true;
     settler_next(settler);
 }

@@ -6,25 +6,38 @@
 -- needs: base day names ledger
 local ONE_DAY_MS, KEPT_DAYS, KEPT_MONTHS = 86400000, 60, 25
 
-local fields, settlements = {}, {}
+local settlements, fields, clients = {}, {}, {}
 for i = 1, #ARGV, 2 do
-  fields[#fields + 1] = ':' .. ARGV[i]
-end
-fields[#fields + 1] = '' -- the record of all clients
-local found = redis.call('HMGET', LEDGER, unpack(fields))
-
--- By day: ids of tasks that were counted before.
-local asked = {}
-for i = 1, #ARGV, 2 do
-  local s = { id = ARGV[i], reservation = read_reservation(found[(i + 1) / 2]) }
+  local s = { id = ARGV[i] }
   local task, model, currency, micros, estimated, images, calls, epoch = ARGV[i + 1]:match('^(.-)\t(.-)\t(.-)\t(%d+)\t(%d+)\t(%d+)\t(%d+)\t(%d+)$')
   if task then
     s.client, s.model, s.currency, s.micros, s.day = client(task), model, currency, micros + 0, day_of(epoch + 0)
     s.counts = { 1, images + 0, calls + 0, micros + 0, estimated == '1' and micros + 0 or 0 }
+    clients[s.client] = true
+  end
+  settlements[#settlements + 1] = s
+  fields[#fields + 1] = ':' .. s.id
+end
+
+-- One command reads the reservations, the record of all clients, and those of the debts' clients.
+fields[#fields + 1] = ''
+for name in pairs(clients) do
+  fields[#fields + 1] = name
+end
+local found = redis.call('HMGET', LEDGER, unpack(fields))
+local records = {}
+for i = #settlements + 1, #fields do
+  records[fields[i]] = found[i]
+end
+
+-- By day: debts that may have been counted before. Those with a reservation were not, because it is closed in the same step.
+local asked = {}
+for i, s in ipairs(settlements) do
+  s.reservation = read_reservation(found[i])
+  if s.counts and not s.reservation then
     asked[s.day] = asked[s.day] or {}
     table.insert(asked[s.day], s)
   end
-  settlements[#settlements + 1] = s
 end
 for day, list in pairs(asked) do
   local ids = {}
@@ -36,8 +49,7 @@ for day, list in pairs(asked) do
   end
 end
 
--- The records of clients, read when first needed.
-local records = { [''] = found[#fields] }
+-- A client that only a reservation names is read when needed.
 local function record_for(name, currency, day)
   if records[name] == nil then
     local text = redis.call('HGET', LEDGER, name)
@@ -107,8 +119,9 @@ end
 -- Adds the usage of this call to that of a period.
 local function add_usage(period, rows)
   -- here: usage
-  add_rows(prefix .. 'usage:' .. period, rows)
-  redis.call('PEXPIRE', prefix .. 'usage:' .. period, text_of((#period == 8 and KEPT_DAYS or 31 * KEPT_MONTHS) * ONE_DAY_MS))
+  if add_rows(prefix .. 'usage:' .. period, rows) then
+    redis.call('PEXPIRE', prefix .. 'usage:' .. period, text_of((#period == 8 and KEPT_DAYS or 31 * KEPT_MONTHS) * ONE_DAY_MS))
+  end
 end
 
 if #counted > 0 then

@@ -67,6 +67,7 @@ local function compact(hash)
   end
 end
 
+-- -> whether rows are new; the hash may then be new too, and needs its expiry
 local function add_rows(hash, rows)
   local names, set = {}, {}
   for name in pairs(rows) do
@@ -75,8 +76,11 @@ local function add_rows(hash, rows)
   for i, text in ipairs(redis.call('HMGET', hash, unpack(names))) do
     set[2 * i - 1], set[2 * i] = names[i], sums_text(add_sums(rows[names[i]], sums_of(text)))
   end
-  redis.call('HSET', hash, unpack(set))
+  if redis.call('HSET', hash, unpack(set)) == 0 then
+    return false
+  end
   if redis.call('HLEN', hash) > ROWS_MAX then
     compact(hash)
   end
+  return true
 end
