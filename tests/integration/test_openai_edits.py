@@ -8,11 +8,12 @@ import tempfile
 import unittest
 
 from support.http_client import Connection, fetch
+from support.images import png
 from support.processes import ProcessTest, eventually
 from support.world import BASE, World
 from test_gateway_keys import Key
 from test_metrics import scrape
-from test_uploads import IMAGES, PNG, form, png
+from test_uploads import IMAGES, PNG, form
 
 PATH = "/v1/images/edits"
 JPEG = (IMAGES / "baseline.jpg").read_bytes()
