@@ -4,6 +4,10 @@ Programs and Redis are killed, frozen and restarted. Connections are cut, delaye
 at any byte, cannot be reached, or is unavailable for up to a minute. Afterwards every accepted task must have ended once, every client must
 have seen all its events, no budget may be exceeded, and no image delivered to a worker that was not killed may be lost.
 
+A part of the tasks have webhooks, whose receivers fail at random. Each owed event must have been delivered under one id, with a valid signature and
+the same body at each attempt, and nothing else. Clients have different spending limits. The ledger must have exactly what the tasks cost, and never
+less than the simulator charged. Some tasks are erased, and their ids are used again.
+
 With most seeds pictures are kept in a directory. Then each picture of an event must be stored once, with ARK's bytes, or, if a client erased
 it, be nowhere; and no temporary file may be left.
 
@@ -20,9 +24,11 @@ from support.ark_front import ArkFront
 from support.crowd import Crowd
 from support.faults import LEASE_S, Faults
 from support.fleet import Fleet
+from support.hooks import Hooks
 from support.judge import Judge
 from support.kept_pictures import Pictures
 from support.money import read_money
+from support.payers import ADMIN_KEY, Payers
 from support.processes import ProcessTest, eventually
 from support.world import World
 
@@ -38,8 +44,7 @@ FILES_SLACK = 4
 WORKER = {"WORKER_LEASE": f"{LEASE_S:.0f}s", "WORKER_CONCURRENCY": 20, "RETRY_BACKOFF_BASE": "100ms",
           "RETRY_BACKOFF_MAX": "500ms", "ARK_FIRST_BYTE_TIMEOUT": "3s", "ARK_TIMEOUT": "6s", "ARK_TIMEOUT_PER_IMAGE": "500ms",
           "ARK_IMAGES_PER_MINUTE": 0, "LOG_LEVEL": "info", "AUDIT_INTERVAL": "5s"}
-GATEWAY = {"GATEWAY_HEARTBEAT": "1s", "GATEWAY_TAIL_CHECK": "2s", "LOG_LEVEL": "info", "AUDIT_INTERVAL": "5s",
-           "GATEWAY_CLIENT_SPEND_DAY": "1000000"}
+GATEWAY = {"GATEWAY_HEARTBEAT": "1s", "GATEWAY_TAIL_CHECK": "2s", "LOG_LEVEL": "info", "AUDIT_INTERVAL": "5s"}
 
 
 class Chaos(ProcessTest):
@@ -49,15 +54,19 @@ class Chaos(ProcessTest):
             self.pictures = Pictures(world, folder, SEED, self.gateways) if STORAGE == "on" else None
             if "dns" not in front.kinds:
                 print("without failures of DNS: mount namespaces are not allowed here")
+            self.payers = Payers(folder, SEED, CLIENTS)
+            self.hooks = Hooks(world, SEED, self.gateways, {"Authorization": f"Bearer {ADMIN_KEY}"})
             self.build_fleet(world, front)
             before = self.footprints()
-            crowd = Crowd(CLIENTS, SEED, self.gateways)
+            crowd = Crowd(CLIENTS, SEED, self.gateways, self.payers.keys, self.hooks.fields)
             faults = Faults(world, self.fleet, SEED, front)
             crowd.start()
+            self.hooks.start()
             if self.pictures:
                 self.pictures.start(crowd.stories)
             faults.run(SECONDS)
             crowd.stop()
+            self.hooks.stop()
             if self.pictures:
                 self.pictures.stop()
             judge = self.settle(world, crowd, faults.closings)
@@ -81,11 +90,11 @@ class Chaos(ProcessTest):
 
         def gateway(options):
             kept = self.pictures.options() if self.pictures else {}
-            return world.gateway(wait_ready=False, **GATEWAY, **kept, **options)
+            return world.gateway(wait_ready=False, **GATEWAY, **self.payers.options(), **self.hooks.options(), **kept, **options)
 
         def worker(options):
             kept = self.pictures.worker_options() if self.pictures else {}
-            return world.worker(under=front.under, **WORKER, **kept, **options)
+            return world.worker(under=front.under, **WORKER, **self.hooks.worker_options(), **kept, **options)
         add("gateway", gateway)
         add("gateway", gateway, redis=world.proxy())
         add("worker", worker)
@@ -115,7 +124,10 @@ class Chaos(ProcessTest):
         return Judge(self.fleet, crowd.stories, world.look(), world.ark.calls(), closings, read_money(world.redis))
 
     def report(self, crowd, faults, judge):
+        self.hooks.settle(SETTLE_S)
         found = judge.all()
+        found["webhooks"] = self.hooks.judge(judge.lives)
+        found["ledger"] = self.payers.judge(judge.lives, judge.charges(), judge.money, self.gateways()[0])
         if self.pictures:
             self.pictures.settle(SETTLE_S)
             found["pictures"] = self.pictures.judge(judge.tasks)
@@ -131,7 +143,7 @@ class Chaos(ProcessTest):
         for task_id, cost, charge in judge.estimates:
             print(f"  {task_id}: {cost}, ARK charged {charge}")
         print(f"chaos: seed={SEED} seconds={SECONDS} tasks={len(crowd.stories)} faults={sum(faults.counts.values())}"
-              f" reconnects={reconnects} " + " ".join(f"{name}={len(found[name])}" for name in found), flush=True)
+              f" reconnects={reconnects} erased={sum(life.is_erased for life in judge.lives)} " + " ".join(f"{name}={len(found[name])}" for name in found), flush=True)
         guilty = {task_id: None for tasks in found.values() for task_id, _ in tasks}
         for task_id in list(guilty)[:SHOWN_TASKS]:
             print(judge.dossier(task_id), flush=True)

@@ -26,7 +26,8 @@ OUTAGES = [{"status": 502, "body": "html"}, {"code": "InternalServiceError"}, {"
            {"rst": True}, {"status": 503, "body": "html"}]
 CLOSINGS = [{"code": "AuthenticationError"}, {"code": "AccountOverdueError"}, {"code": "ModelNotOpen"}, {"code": "SetLimitExceeded"}]
 OUTAGE_S = (5, 60)          # minimum and maximum
-SCRIPTS = ("claim", "begin", "emit", "finish", "renew", "reap", "submit", "read", "reserve", "charge", "debts", "held", "money_audit")
+SCRIPTS = ("claim", "begin", "emit", "finish", "renew", "reap", "submit", "read", "reserve", "charge", "debts", "held", "money_audit", "erase", "lease", "settle",
+           "resend")
 
 
 class Faults:

@@ -15,6 +15,7 @@ import random
 import threading
 
 from support.http_client import fetch
+from support.outbox import is_empty, make_due
 from support.processes import eventually
 from support.scripts import PREFIX
 
@@ -52,7 +53,7 @@ class Pictures:
         while not self._stop.wait(0.1):
             for story in stories[seen:]:
                 seen += 1
-                if self.rng.random() < ERASED_SHARE:
+                if self.rng.random() < ERASED_SHARE and not story.erases:
                     self._erase_when_done(story)
 
     def _erase_when_done(self, story):
@@ -60,20 +61,20 @@ class Pictures:
             self._stop.wait(0.05)
         last = json.loads(story.frames[-1].data)["data"] if story.finished else {}
         for image in last.get("generated_images", [])[:1]:
-            self._erase(story.task_id, image)
+            self._erase(story, image)
 
-    def _erase(self, task_id, image):
+    def _erase(self, story, image):
         """Until a gateway answers. If an answer was lost, the next one is 404."""
         tries = 0
         while True:
             tries += 1
             try:
-                status = fetch(self.rng.choice(self.addresses()), "DELETE", image["stored_url"], seconds=10).status
+                status = fetch(self.rng.choice(self.addresses()), "DELETE", image["stored_url"], None, story.key.header, seconds=10).status
             except (OSError, AssertionError):
                 status = 0
             if status in (204, 404):
                 if status == 404 and tries == 1:
-                    self.problems.append((task_id, f"a picture of an event was not found: {image['id']}"))
+                    self.problems.append((story.name, f"a picture of an event was not found: {image['id']}"))
                 self.erased.add(image["id"])
                 return
             if self._stop.wait(0.1):
@@ -86,14 +87,9 @@ class Pictures:
         redis = self.world.redis
 
         def nothing_owed():
-            for queue in ("copies", "deletions"):
-                for lane in redis("ZRANGE", f"{PREFIX}lanes:{queue}", 0, -1):
-                    lane = lane.decode()
-                    redis("HSET", f"{PREFIX}lane:{queue}:{lane}", "paused_until", 0)
-                    for entry in redis("ZRANGE", f"{PREFIX}owed:{queue}:{lane}", 0, -1) if queue == "copies" else []:
-                        redis("ZADD", f"{PREFIX}owed:{queue}:{lane}", "XX", 0, entry)
-                    redis("ZADD", f"{PREFIX}lanes:{queue}", "XX", 0, lane)
-            return not redis("EXISTS", *(f"{PREFIX}{kind}:{queue}" for kind in ("lanes", "leased") for queue in ("copies", "deletions")))
+            make_due(redis, "copies")
+            make_due(redis, "deletions", entries=False)
+            return is_empty(redis, "copies", "deletions")
         eventually(nothing_owed, "nothing is owed", seconds)
 
     def _files(self):
