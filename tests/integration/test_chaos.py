@@ -8,10 +8,11 @@ A part of the tasks have webhooks, whose receivers fail at random. Each owed eve
 the same body at each attempt, and nothing else. Clients have different spending limits. The ledger must have exactly what the tasks cost, and never
 less than the simulator charged. Some tasks are erased, and their ids are used again.
 
-With most seeds pictures are kept in a directory. Then each picture of an event must be stored once, with ARK's bytes, or, if a client erased
-it, be nowhere; and no temporary file may be left.
+With most seeds pictures are kept: in a directory (on), in a bucket that fails at times (s3), or ARK sends bytes instead of links (b64), which are kept
+in one of the two. Then each picture of an event must be stored once, with ARK's bytes, or, if a client erased it, be nowhere; and no temporary file
+may be left. Only bytes that a bucket did not take may be in their event.
 
-    ARKRELAY_SEED=7 CHAOS_SECONDS=600 CHAOS_STORAGE=on python3 -m unittest test_chaos
+    ARKRELAY_SEED=7 CHAOS_SECONDS=600 CHAOS_STORAGE=s3 python3 -m unittest test_chaos
 """
 
 import json
@@ -29,12 +30,14 @@ from support.judge import Judge
 from support.kept_pictures import Pictures
 from support.money import read_money
 from support.payers import ADMIN_KEY, Payers
+from support.places import Folder, InBucket
 from support.processes import ProcessTest, eventually
+from support.s3_bucket import Bucket
 from support.world import World
 
 SECONDS = int(os.environ.get("CHAOS_SECONDS") or os.environ.get("CHAOS_DEFAULT_SECONDS", "180"))
 SEED = os.environ.get("ARKRELAY_SEED") or str(random.randrange(10**6))
-STORAGE = os.environ.get("CHAOS_STORAGE") or random.Random(f"{SEED} storage").choice(("on", "on", "off"))
+STORAGE = os.environ.get("CHAOS_STORAGE") or random.Random(f"{SEED} storage").choice(("on", "s3", "b64", "b64", "off"))
 CLIENTS = 200
 SETTLE_S = 120
 SHOWN_TASKS = 4             # tasks shown with all details if a check fails
@@ -51,7 +54,7 @@ class Chaos(ProcessTest):
     def test_nothing_is_lost_repeated_or_paid_twice(self):
         print(f"seed {SEED}, {SECONDS} s, storage {STORAGE}", flush=True)
         with World(aof=True) as world, ArkFront(world.ark.address) as front, tempfile.TemporaryDirectory() as folder:
-            self.pictures = Pictures(world, folder, SEED, self.gateways) if STORAGE == "on" else None
+            bucket = self.keep_pictures(world, folder)
             if "dns" not in front.kinds:
                 print("without failures of DNS: mount namespaces are not allowed here")
             self.payers = Payers(folder, SEED, CLIENTS)
@@ -59,7 +62,7 @@ class Chaos(ProcessTest):
             self.build_fleet(world, front)
             before = self.footprints()
             crowd = Crowd(CLIENTS, SEED, self.gateways, self.payers.keys, self.hooks.fields)
-            faults = Faults(world, self.fleet, SEED, front)
+            faults = Faults(world, self.fleet, SEED, front, bucket)
             crowd.start()
             self.hooks.start()
             if self.pictures:
@@ -74,6 +77,14 @@ class Chaos(ProcessTest):
             self.assert_silent_only_when_frozen(crowd)
             self.assert_footprints_like(before)
             self.fleet.check()
+
+    def keep_pictures(self, world, folder):
+        """Returns the bucket in which they are kept, if they are."""
+        in_bucket = STORAGE == "s3" or STORAGE == "b64" and random.Random(f"{SEED} place").random() < 0.5
+        bucket = self.enterContext(Bucket()) if in_bucket else None
+        place = InBucket(bucket, folder) if bucket else Folder(folder)
+        self.pictures = Pictures(world, place, STORAGE == "b64", SEED, self.gateways) if STORAGE != "off" else None
+        return bucket
 
     def gateways(self):
         return [gateway.address for gateway in self.fleet.of("gateway")]

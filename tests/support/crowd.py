@@ -24,6 +24,7 @@ from support.world import BASE, request, sim
 
 SILENCE_S = 6.0             # a silent connection is given up after this; heartbeats come every second
 FINAL = ("done", "error")
+PROBE = "probe"             # the prompt of calls that no task makes, such as the circuit breaker's probes
 ERASING_SHARE = 0.1         # of the tasks: erased when they have ended; half of these are followed by another task with the same id
 STEADY = 8                  # clients that keep sending ordinary tasks: only a successful call closes a circuit breaker that failing tasks keep open
 

@@ -9,13 +9,12 @@ import json
 import re
 from collections import Counter, defaultdict
 
-from support.crowd import FINAL
+from support.crowd import FINAL, PROBE
 from support.faults import LEASE_S
 from support.payers import micros_of
 
 REFUSED = (400, 401, 403, 404, 413, 422, 429, 503)      # ARK's answers that cost nothing
 CLOSED = ("ark_unauthorized", "ark_model_unavailable", "ark_quota_exceeded")
-PROBE = "probe"             # the prompt of the circuit breaker's probes
 RECONNECT_S = 3.0           # from the repair of a connection until it is used again
 # A log in letters. Images and failed slots follow a call; a call with an image is the last; a requeued task has no image.
 LETTERS = {"start": "S", "process calling": "C", "process image": "I", "process image_failed": "F", "process requeued": "Q",
@@ -174,7 +173,7 @@ class Judge:
         found = []
         for task_id, calls in self._calls_of_tasks():
             task = self.tasks[task_id]
-            has = Counter(match.group(1) for match in map(IMAGE.search, self._result_urls(task)) if match)
+            has = Counter(request for request, _ in self._images_of(task_id, task))
             for call in calls:
                 missing = call["delivered"] - has[call["request_id"]]
                 if missing <= 0:
@@ -191,6 +190,16 @@ class Judge:
 
     def _result_urls(self, task):
         return [image["url"] for image in self._end(task).get("generated_images", [])]
+
+    def _images_of(self, task_id, task):
+        """The images of its result, each as the request that it was made for and ARK's index. An image that came as bytes does not say that: it counts
+        for the last call that delivered any, and kept_pictures.py compares its bytes with those of its index."""
+        last = next((call["request_id"] for call in reversed(self.calls[task_id]) if call["delivered"]), "none")
+        found = []
+        for image in self._end(task).get("generated_images", []):
+            match = IMAGE.search(image["url"])
+            found.append(match.groups() if match else (last, str(image["index"])))
+        return found
 
     def _excuse(self, task_id, call, task):
         """Why a delivered image may be missing from the result; None if it may not."""
@@ -230,7 +239,7 @@ class Judge:
         for task_id, task in self.tasks.items():
             requests = {call["request_id"] for call in self.calls[task_id]}
             urls = self._result_urls(task)
-            names = [IMAGE.search(url).groups() for url in urls]
+            names = self._images_of(task_id, task)
             brought_by = {name for name, _ in names}
             if len(set(names)) != len(names) or len(brought_by) > 1 or not brought_by <= requests:
                 found.append((task_id, f"{urls} of {requests}"))
@@ -273,7 +282,8 @@ class Judge:
         """Images with another index than ARK's, and slots listed as failed although ARK delivered them."""
         found = []
         for task_id, task in self.tasks.items():
-            numbers = {image["index"]: IMAGE.search(image["url"]).group(2) for image in self._end(task).get("generated_images", [])}
+            images = self._end(task).get("generated_images", [])
+            numbers = {image["index"]: number for image, (_, number) in zip(images, self._images_of(task_id, task))}
             if any(str(index) != number for index, number in numbers.items()):
                 found.append((task_id, f"numbers in the result, and ARK's: {numbers}"))
         return found

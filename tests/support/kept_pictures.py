@@ -1,42 +1,47 @@
 """Pictures under random faults: some are erased while the faults go on, and at the end each of the others must be stored once, as ARK made it.
 
-    pictures = Pictures(world, folder, seed, addresses)         # addresses() -> where gateways are now
-    world.worker(**pictures.options())
+    pictures = Pictures(world, place, as_bytes, seed, addresses)    # place: of support.places; addresses() -> where gateways are now
+    world.worker(**pictures.worker_options())
     pictures.start(stories)
     ...
     pictures.stop()
     pictures.judge(looked_tasks)        # violations, a list of (task id, text)
 """
 
+import base64
 import hashlib
 import json
-import pathlib
 import random
 import threading
 
+from support.crowd import PROBE
 from support.http_client import fetch
 from support.outbox import is_empty, make_due
 from support.processes import eventually
 from support.scripts import PREFIX
 
-RECORD = 192                # bytes at the end of a file, see common/storage/record.h
 ERASED_SHARE = 0.2
 LEASE_S = 6
+IMAGES_MAX = 4              # of a task of the crowd
 
 
 class Pictures:
-    def __init__(self, world, folder, seed, addresses):
-        self.world, self.folder, self.addresses = world, pathlib.Path(folder, "pictures"), addresses
+    def __init__(self, world, place, as_bytes, seed, addresses):
+        """as_bytes: ARK sends images instead of links. The simulator makes the same image for the same index."""
+        self.world, self.place, self.addresses = world, place, addresses
+        self.made = made_by_index(world.ark) if as_bytes else None
         self.rng = random.Random(f"{seed} pictures")
         self.erased, self.problems = set(), []
         self._thread, self._stop = None, threading.Event()
 
     def options(self):
-        """Of gateways and workers. Links lead to the simulator, whose address is private."""
-        return {"STORAGE": self.folder}
+        """Of gateways and workers."""
+        return self.place.options()
 
     def worker_options(self):
-        return {**self.options(), "OUTBOX_LEASE": f"{LEASE_S}s", "ARK_IMAGE_URL_MAP": f"{self.world.ark.url}/={self.world.ark.url}/"}
+        """Links lead to the simulator, whose address is private."""
+        return {**self.options(), "OUTBOX_LEASE": f"{LEASE_S}s", "ARK_IMAGE_URL_MAP": f"{self.world.ark.url}/={self.world.ark.url}/",
+                "ARK_RESPONSE_FORMAT": "b64_json" if self.made else "url"}
 
     # -- erasing
 
@@ -92,38 +97,60 @@ class Pictures:
             return is_empty(redis, "copies", "deletions")
         eventually(nothing_owed, "nothing is owed", seconds)
 
-    def _files(self):
-        return {path.name: path for path in self.folder.glob("2*/*")}
-
     def judge(self, tasks):
         """tasks: id -> task, as support.store has looked at them."""
-        files, found = self._files(), list(self.problems)
-        announced = {}
+        files, found = self.place.files(), list(self.problems)
+        announced, data_urls = {}, 0
         for task_id, task in tasks.items():
             for event in task.log:
                 image = event.data.get("image") or {}
                 if "id" in image:
-                    announced[image["id"]] = (task_id, image["url"])
-        counts = {"kept": 0, "erased": 0}
-        for picture, (task_id, url) in announced.items():
+                    announced[image["id"]] = (task_id, image["url"], event.data["index"])
+                elif image:
+                    data_urls += 1
+                    found += [(task_id, words) for words in self._wrong_data(event.data["index"], image["url"])]
+        counts = {"kept": 0, "erased": 0, "as data": data_urls}
+        for picture, (task_id, url, index) in announced.items():
             state = (self.world.redis("HGET", f"{PREFIX}picture:{picture}", "state") or b"none").decode()
             if picture in self.erased or state == "erased":
                 counts["erased"] += 1
                 found += [(task_id, f"erased, and there: {picture} {state}")] if picture in files or state != "erased" else []
             else:
                 counts["kept"] += 1
-                found += [(task_id, words) for words in self._wrong(picture, state, url, files.get(picture))]
+                found += [(task_id, words) for words in self._wrong(picture, state, url, index, files.get(picture))]
         found += [("", f"a file that no event has: {name}") for name in files.keys() - announced.keys()]
-        found += [("", f"a temporary file: {path.name}") for path in (self.folder / "tmp").iterdir()]
+        found += [("", f"a temporary file: {name}") for name in self.place.leftovers()]
         print(f"pictures: {json.dumps(counts)}")
         return found
 
-    def _wrong(self, picture, state, url, file):
-        if state != "stored" or not file:
-            return [f"not stored: {picture} {state} {'with' if file else 'without'} a file"]
-        stored = file.read_bytes()[:-RECORD]
-        made = fetch(url.split("/")[2], "GET", "/" + url.split("/", 3)[3]).body
+    def _wrong(self, picture, state, url, index, stored):
+        if state != "stored" or stored is None:
+            return [f"not stored: {picture} {state} {'with' if stored else 'without'} a file"]
+        made = self.made[index] if self.made else _fetch_url(url)
         sha256 = self.world.redis("HGET", f"{PREFIX}picture:{picture}", "sha256").decode()
         if stored != made or hashlib.sha256(stored).hexdigest() != sha256:
             return [f"stored with other bytes: {picture}, {len(stored)} of {len(made)}"]
         return []
+
+    def _wrong_data(self, index, url):
+        """An image in its event. Only what came as bytes, and could not be stored, may be there."""
+        if not self.made or not self.place.fails:
+            return [f"is not kept: {url[:100]}"]
+        head, _, text = url.partition(",")
+        if head != "data:image/jpeg;base64" or base64.b64decode(text) != self.made[index]:
+            return [f"is another image than number {index}: {url[:100]}"]
+        return []
+
+
+def _fetch_url(url):
+    return fetch(url.split("/")[2], "GET", "/" + url.split("/", 3)[3]).body
+
+
+def made_by_index(ark):
+    """The images of a call, as the simulator makes them: index -> bytes."""
+    body = {"model": "doubao-seedream-4-0-250828", "prompt": PROBE, "size": "2K", "sequential_image_generation": "auto",
+            "sequential_image_generation_options": {"max_images": IMAGES_MAX}}
+    answer = fetch(ark.address, "POST", "/api/v3/images/generations", body, {"Authorization": "Bearer any"})
+    images = answer.json()["data"]
+    assert len(images) == IMAGES_MAX, answer
+    return dict(enumerate(_fetch_url(image["url"]) for image in images))

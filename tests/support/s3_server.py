@@ -48,6 +48,7 @@ class Store:
         self.objects, self.faults, self.count, self.lock = {}, [], 0, threading.Lock()
         self.stall = threading.Event()      # while it is clear, requests wait
         self.stall.set()
+        self.is_away = False                # connections are closed without an answer
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -126,6 +127,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
         with self.store.lock:
             self.store.count += 1
         self.store.stall.wait(20)
+        if self.store.is_away:
+            self.close_connection = True
+            return
         if self.take_fault(["reset"]):
             self.rfile.read(min(1000, int(self.headers.get("Content-Length", 0))))
             self.close_connection = True
