@@ -41,6 +41,7 @@ STORAGE = os.environ.get("CHAOS_STORAGE") or random.Random(f"{SEED} storage").ch
 CLIENTS = 200
 SETTLE_S = 120
 SHOWN_TASKS = 4             # tasks shown with all details if a check fails
+SHOWN_VIOLATIONS = 20       # of each check
 MEMORY_SLACK = 24 << 20
 FILES_SLACK = 4
 
@@ -141,7 +142,7 @@ class Chaos(ProcessTest):
         found["ledger"] = self.payers.judge(judge.lives, judge.charges(), judge.money, self.gateways()[0])
         if self.pictures:
             self.pictures.settle(SETTLE_S)
-            found["pictures"] = self.pictures.judge(judge.tasks)
+            found["pictures"] = self.pictures.judge(judge.tasks, judge.lost_with_workers())
         reconnects = sum(story.reconnects for story in crowd.stories)
         ends = {}
         for task in judge.tasks.values():
@@ -155,6 +156,9 @@ class Chaos(ProcessTest):
             print(f"  {task_id}: {cost}, ARK charged {charge}")
         print(f"chaos: seed={SEED} seconds={SECONDS} tasks={len(crowd.stories)} faults={sum(faults.counts.values())}"
               f" reconnects={reconnects} erased={sum(life.is_erased for life in judge.lives)} " + " ".join(f"{name}={len(found[name])}" for name in found), flush=True)
+        for name, violations in found.items():
+            for violation in violations[:SHOWN_VIOLATIONS]:
+                print(name, *violation, flush=True)
         guilty = {task_id: None for tasks in found.values() for task_id, _ in tasks}
         for task_id in list(guilty)[:SHOWN_TASKS]:
             print(judge.dossier(task_id), flush=True)

@@ -184,6 +184,13 @@ class Judge:
                     found.append((task_id, f"{missing} images of call {call['client_request_id']} are not in the result"))
         return found
 
+    def lost_with_workers(self):
+        """The number of images that ARK delivered, and no result has, because a worker was killed or lost its lease. Call it after thrown_away(), which
+        does not know the images of erased tasks."""
+        erased = sum(max(0, sum(call["delivered"] for call in self.calls[life.name]) - len(life.end.get("generated_images", [])))
+                     for life in self.lives if life.is_erased)
+        return self.images["killed"] + self.images["frozen"] + erased
+
     @staticmethod
     def _end(task):
         return next((element.data for element in task.log if element.type in FINAL), {})

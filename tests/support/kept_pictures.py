@@ -65,7 +65,7 @@ class Pictures:
         while not (story.finished or story.left) and not self._stop.is_set():
             self._stop.wait(0.05)
         last = json.loads(story.frames[-1].data)["data"] if story.finished else {}
-        for image in last.get("generated_images", [])[:1]:
+        for image in [image for image in last.get("generated_images", []) if "id" in image][:1]:
             self._erase(story, image)
 
     def _erase(self, story, image):
@@ -93,12 +93,13 @@ class Pictures:
 
         def nothing_owed():
             make_due(redis, "copies")
-            make_due(redis, "deletions", entries=False)
+            make_due(redis, "deletions")
             return is_empty(redis, "copies", "deletions")
         eventually(nothing_owed, "nothing is owed", seconds)
 
-    def judge(self, tasks):
-        """tasks: id -> task, as support.store has looked at them."""
+    def judge(self, tasks, lost):
+        """tasks: name -> task, as support.store has looked at them. lost: images of ARK that are in no event because their worker was lost. If it had
+        received them as bytes, it may have stored them before."""
         files, found = self.place.files(), list(self.problems)
         announced, data_urls = {}, 0
         for task_id, task in tasks.items():
@@ -118,7 +119,10 @@ class Pictures:
             else:
                 counts["kept"] += 1
                 found += [(task_id, words) for words in self._wrong(picture, state, url, index, files.get(picture))]
-        found += [("", f"a file that no event has: {name}") for name in files.keys() - announced.keys()]
+        strangers = files.keys() - announced.keys()
+        counts["of lost workers"] = len(strangers)
+        if len(strangers) > (lost if self.made else 0):
+            found += [("", f"a file that no event has, with {lost} images lost: {name}") for name in strangers]
         found += [("", f"a temporary file: {name}") for name in self.place.leftovers()]
         print(f"pictures: {json.dumps(counts)}")
         return found

@@ -5,6 +5,7 @@ kept in memory. Prints its port, then obeys lines on stdin and answers each with
 
     fail STATUS CODE      the next request is answered with this error
     cut BYTES             the next GET ends its connection after so many bytes of the body
+    lose                  the next request is executed, and its connection closed without an answer
     reset                 the next request's connection is closed in the middle of its body, without an answer
     keys                  prints the stored keys, separated by spaces
     seed KEY              stores an object without a picture
@@ -15,6 +16,7 @@ import datetime
 import hashlib
 import hmac
 import http.server
+import io
 import sys
 import threading
 import time
@@ -149,6 +151,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 raise Refused(403, "AccessDenied")
             if self.command == "PUT" and ("Content-Length" not in self.headers or "Transfer-Encoding" in self.headers):
                 raise Refused(411, "MissingContentLength")
+            if self.take_fault(["lose"]):
+                self.wfile = io.BytesIO()
+                self.close_connection = True
             getattr(self, "handle_" + self.command)(self.key(), dict(query), body)
         except Refused as refused:
             status, code = refused.args
@@ -208,7 +213,7 @@ class Server(http.server.ThreadingHTTPServer):
 
 def obey(store, words):
     with store.lock:
-        if words[0] in ("fail", "cut", "reset"):
+        if words[0] in ("fail", "cut", "lose", "reset"):
             store.faults.append(words)
         elif words[0] == "seed":
             store.objects[words[1]] = (b"", [])
