@@ -159,6 +159,8 @@ class Chaos(ProcessTest):
         for name, violations in found.items():
             for violation in violations[:SHOWN_VIOLATIONS]:
                 print(name, *violation, flush=True)
+        if found.get("pictures"):
+            print(*self.fleet.history, sep="\n", flush=True)
         guilty = {task_id: None for tasks in found.values() for task_id, _ in tasks}
         for task_id in list(guilty)[:SHOWN_TASKS]:
             print(judge.dossier(task_id), flush=True)

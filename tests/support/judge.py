@@ -220,9 +220,9 @@ class Judge:
             return "killed" if self._any_kill(begin - 1, begin + 1) else None
         if self._any_kill(begin, end, member.name):
             return "killed"
-        if self.fleet.during(begin - 1, begin + call["duration_ms"] / 1000 + 1, "ark", f"{member.name} ark"):
-            return "cut off from ARK"
-        return "frozen" if self._stood_still(begin, end, member.name, f"{member.name} network") > LEASE_S / 2 else None
+        if self._stood_still(begin, end, member.name, f"{member.name} network") > LEASE_S / 2:
+            return "frozen"                 # it may have received the image
+        return "cut off from ARK" if self.fleet.during(begin - 1, begin + call["duration_ms"] / 1000 + 1, "ark", f"{member.name} ark") else None
 
     def _any_kill(self, begin, end, *whom):
         whom = whom or [member.name for member in self.fleet.of("worker")]

@@ -122,10 +122,14 @@ class Pictures:
         strangers = files.keys() - announced.keys()
         counts["of lost workers"] = len(strangers)
         if len(strangers) > (lost if self.made else 0):
-            found += [("", f"a file that no event has, with {lost} images lost: {name}") for name in strangers]
+            found += [("", f"a file that no event has, with {lost} images lost: {self._stranger(name)}") for name in strangers]
         found += [("", f"a temporary file: {name}") for name in self.place.leftovers()]
         print(f"pictures: {json.dumps(counts)}")
         return found
+
+    def _stranger(self, picture):
+        fields = self.world.redis("HGETALL", f"{PREFIX}picture:{picture}")
+        return f"{picture}, written at {self.place.written_at()[picture]:.3f}, in Redis {fields}"
 
     def _wrong(self, picture, state, url, index, stored):
         if state != "stored" or stored is None:

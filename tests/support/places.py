@@ -1,4 +1,5 @@
-"""Where programs under fault injection keep pictures: a directory, or a bucket. files() is what it has: id -> the bytes of the picture."""
+"""Where programs under fault injection keep pictures: a directory, or a bucket. files() is what it has: id -> the bytes of the picture;
+written_at(): id -> Unix time."""
 
 import pathlib
 
@@ -17,6 +18,9 @@ class Folder:
     def files(self):
         return {path.name: path.read_bytes()[:-RECORD] for path in self.path.glob("2*/*")}
 
+    def written_at(self):
+        return {path.name: path.stat().st_mtime for path in self.path.glob("2*/*")}
+
     def leftovers(self):
         return [path.name for path in (self.path / "tmp").iterdir()]
 
@@ -33,6 +37,10 @@ class InBucket:
     def files(self):
         with self.bucket.store.lock:
             return {key.rpartition("/")[2]: body for key, (body, _) in self.bucket.store.objects.items()}
+
+    def written_at(self):
+        with self.bucket.store.lock:
+            return {key.rpartition("/")[2]: at for key, at in self.bucket.store.written_at.items()}
 
     def leftovers(self):
         return [path.name for path in self.spool.iterdir()]

@@ -47,6 +47,7 @@ class Refused(Exception):
 
 class Store:
     def __init__(self):
+        self.written_at = {}                # key -> Unix time
         self.objects, self.faults, self.count, self.lock = {}, [], 0, threading.Lock()
         self.stall = threading.Event()      # while it is clear, requests wait
         self.stall.set()
@@ -165,6 +166,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def handle_PUT(self, key, _query, body):
         kept = [(name, value) for name, value in self.headers.items() if name.lower() == "content-type" or name.lower().startswith("x-amz-meta-")]
         self.store.objects[key] = (body, kept)
+        self.store.written_at[key] = time.time()
         self.answer(200, headers=[("ETag", f'"{hashlib.md5(body).hexdigest()}"')])
 
     def handle_DELETE(self, key, _query, _body):
