@@ -116,6 +116,11 @@ class Edits(EditTest):
         self.assert_error(self.send(PROMPT, ("image", "a.txt", b"no image")), 415, "not_an_image")
         kind, body = form(PROMPT, ("image", "a.png", PNG))
         self.assert_error(fetch(self.gateway.address, "POST", PATH, body[:-10], kind), 400, "invalid_multipart")
+        for name in (b"\x80" * 128, b"photo\xff", "图".encode()[:2]):
+            for end in (b'"', b'"; filename="a.png"'):
+                kind, body = form(PROMPT, ("photo", None, b"x"))
+                body = body.replace(b'name="photo"', b'name="' + name + end)
+                self.assert_error(fetch(self.gateway.address, "POST", PATH, body, kind), 400, "invalid_multipart")
         self.assert_error(fetch(self.gateway.address, "POST", PATH, {"prompt": "x"}), 415, "upload_content_type")
         self.assertEqual(fetch(self.gateway.address, "POST", PATH, b"x", {"Content-Type": kind["Content-Type"], "Content-Length": str(47 << 20)}).status, 413)
 
