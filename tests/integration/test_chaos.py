@@ -19,6 +19,7 @@ import json
 import os
 import random
 import tempfile
+import time
 import unittest
 
 from support.ark_front import ArkFront
@@ -49,6 +50,20 @@ WORKER = {"WORKER_LEASE": f"{LEASE_S:.0f}s", "WORKER_CONCURRENCY": 20, "RETRY_BA
           "RETRY_BACKOFF_MAX": "500ms", "ARK_FIRST_BYTE_TIMEOUT": "3s", "ARK_TIMEOUT": "6s", "ARK_TIMEOUT_PER_IMAGE": "500ms",
           "ARK_IMAGES_PER_MINUTE": 0, "LOG_LEVEL": "info", "AUDIT_INTERVAL": "5s"}
 GATEWAY = {"GATEWAY_HEARTBEAT": "1s", "GATEWAY_TAIL_CHECK": "2s", "LOG_LEVEL": "info", "AUDIT_INTERVAL": "5s"}
+
+
+class Stopwatch:
+    """How long each step took."""
+
+    def __init__(self):
+        self.at, self.steps = time.monotonic(), []
+
+    def note(self, step):
+        before, self.at = self.at, time.monotonic()
+        self.steps.append(f"{step} {self.at - before:.1f} s")
+
+    def __str__(self):
+        return f"settled: {', '.join(self.steps)}"
 
 
 class Chaos(ProcessTest):
@@ -116,8 +131,10 @@ class Chaos(ProcessTest):
             eventually(lambda: member.service.get("/readyz").status == 200, f"{member.name} is ready")
 
     def settle(self, world, crowd, closings):
-        """Waits until all tasks have ended and all clients have finished."""
+        """Waits until all tasks have ended, all clients have finished, and nothing is owed."""
+        clock = Stopwatch()
         crowd.wait(SETTLE_S)
+        clock.note("clients")
         world.redis = world.redis_server.client()
         try:
             world.wait_all_final(SETTLE_S)
@@ -129,19 +146,25 @@ class Chaos(ProcessTest):
             stuck = [call for call in world.ark.calls() if not call["duration_ms"]]
             raise AssertionError(f"calls that do not end: {stuck[:10]}, {world.ark.stats()}") from None
         self.assertTrue(crowd.stories)
+        clock.note("tasks")
+        self.hooks.settle(SETTLE_S)
+        clock.note("webhooks")
+        if self.pictures:
+            self.pictures.settle(SETTLE_S)
+        clock.note("pictures")
         try:
             eventually(lambda: not (money := read_money(world.redis)).reservations and not money.debts, "all is settled", SETTLE_S)
         except AssertionError as error:
             print(error)
+        clock.note("ledger")
+        print(clock)
         return Judge(self.fleet, crowd.stories, world.look(), world.ark.calls(), closings, read_money(world.redis))
 
     def report(self, crowd, faults, judge):
-        self.hooks.settle(SETTLE_S)
         found = judge.all()
         found["webhooks"] = self.hooks.judge(judge.lives)
         found["ledger"] = self.payers.judge(judge.lives, judge.charges(), judge.money, self.gateways()[0])
         if self.pictures:
-            self.pictures.settle(SETTLE_S)
             found["pictures"] = self.pictures.judge(judge.tasks, judge.lost_with_workers())
         reconnects = sum(story.reconnects for story in crowd.stories)
         ends = {}
