@@ -56,10 +56,8 @@ struct order {
     bool stream, transparent, http_1_0;
     enum openai_endpoint endpoint;
     struct order_identity identity;
-    struct repeat_call *repeat;     /* ASKING: ORDER has not answered */
     struct submit_call *submitting; /* ASKING: SUBMIT_ORDER has not answered */
-    bool is_registered;             /* ORDER knows it, and must be told what became of the answer */
-    bool has_tasks;                 /* they exist, or may exist */
+    bool has_tasks;                 /* they exist, or may exist, and what becomes of the answer is not yet reported */
     int64_t created_ms;             /* of the first task */
     struct encoding *encoding;      /* NULL unless the format is b64_json */
     bool is_encoded;                /* the encoding has the whole answer */
@@ -121,20 +119,17 @@ static void part_leave(struct part *part)
 /* An order that closes without its answer. */
 static void report_unanswered(struct order *order)
 {
-    if (order->is_registered)
-        repeats_report(&order->orders->config.repeats, &order->identity,
-                       order->has_tasks || order->identity.is_known ? ORDER_UNANSWERED : ORDER_REFUSED);
-    order->is_registered = false;
+    if (order->has_tasks)
+        repeats_report(&order->orders->config.repeats, &order->identity, ORDER_UNANSWERED);
+    order->has_tasks = false;
 }
 
 /* The exchange was answered, or its client is gone. */
 static void order_close(struct order *order, enum openai_outcome outcome)
 {
-    log_debug("openai", "closing", "order=%s outcome=%s", order->identity.order_id,
-              gateway_metrics_openai_outcome(outcome));
+    log_debug("openai", "closing", "order=%s outcome=%s", order->identity.id, gateway_metrics_openai_outcome(outcome));
     orders_count(order->orders, order->endpoint, outcome);
     timeouts_cancel(timeouts_of(order), &order->timer);
-    repeats_cancel(order->repeat);
     submit_cancel(order->submitting);
     report_unanswered(order);
     order->encoding = encoding_destroy(order->encoding);
@@ -188,7 +183,7 @@ static void report_answered(struct order *order)
     struct answer *answer = malloc(sizeof(*answer));
 
     repeats_report(repeats, &order->identity, ORDER_ANSWERED);
-    order->is_registered = false;
+    order->has_tasks = false;
     if (!answer)
         return;
     *answer = (struct answer){repeats, order->identity};
@@ -671,13 +666,76 @@ static void add_image_limit(struct order *order, const struct submit_result *res
 
 static void order_on_refused(struct order *order, const struct submit_result *result)
 {
+    /* After a conflict, a known order has tasks of other requests: options have changed. */
     if (result->outcome != SUBMIT_FAILED)
-        order->has_tasks = order->identity.is_known;
-    if (result->outcome == SUBMIT_CONFLICT) /* a known order of other requests: options have changed */
-        order->is_registered = false;
+        order->has_tasks = order->identity.is_known && result->outcome != SUBMIT_CONFLICT;
     if (result->spending)
         spending_add_header(order->exchange, result->spending);
     refuse(order, submit_problem(result->outcome), result->day_left_ms);
+}
+
+static void set_task_ids(struct order *order)
+{
+    char id[TASK_ID_MAX + 1];
+
+    for (size_t i = 0; i < order->count; i++) {
+        order_task_id(id, &order->identity, i, order->count);
+        task_full_id(order->parts[i].submission->full_id, order->client->name, id);
+    }
+}
+
+static void add_task_ids(struct order *order)
+{
+    char id[TASK_ID_MAX + 1];
+    struct buf ids;
+
+    buf_init(&ids, TASKS_HEADER_MAX);
+    for (size_t i = 0; i < order->count; i++) {
+        order_task_id(id, &order->identity, i, order->count);
+        buf_addf(&ids, "%s%s", i ? ", " : "", id);
+    }
+    if (!buf_error(&ids))
+        http_add_header(order->exchange, "Arkrelay-Tasks", buf_text(&ids));
+    buf_deinit(&ids);
+}
+
+static void order_on_submitted(const struct submit_result *results, void *arg);
+
+/* Subscribes to the tasks, and submits them. May close the order. */
+static void submit_tasks(struct order *order)
+{
+    const struct orders_config *config = &order->orders->config;
+    struct submission *submissions[OPENAI_N_MAX];
+    int err = 0;
+
+    set_task_ids(order);
+    for (size_t i = 0; i < order->count && !err; i++) {
+        submissions[i] = order->parts[i].submission;
+        err = hub_join(config->hub, &order->parts[i].viewer, submissions[i]->full_id);
+    }
+    if (!err)
+        err = submit_order_start(config->submitter, &order->identity, submissions, order->count, order_on_submitted,
+                                 order, &order->submitting);
+    order->has_tasks = !err || order->identity.is_known;
+    if (err)
+        refuse(order, PROBLEM_STORE_UNAVAILABLE, 0);
+}
+
+/* The request repeats an order. Nothing was created: this time it submits the tasks of that order. */
+static void order_on_found(struct order *order, const char *order_id)
+{
+    if (!order_id || strlen(order_id) != ORDER_ID_SIZE - 1) {
+        refuse(order, PROBLEM_STORE_UNAVAILABLE, 0);
+        return;
+    }
+    memcpy(order->identity.id, order_id, ORDER_ID_SIZE);
+    order->identity.is_known = true;
+    metrics_add(order->orders->config.metrics, SAMPLE(METRIC_OPENAI_REPEATS), 1);
+    for (size_t i = 0; i < order->count; i++) {
+        part_leave(&order->parts[i]);
+        order->parts[i].viewer.asked_early = false;
+    }
+    submit_tasks(order);
 }
 
 static void order_on_submitted(const struct submit_result *results, void *arg)
@@ -685,6 +743,11 @@ static void order_on_submitted(const struct submit_result *results, void *arg)
     struct order *order = arg;
 
     order->submitting = NULL;
+    if (results[0].outcome == SUBMIT_FOUND) {
+        order_on_found(order, results[0].order_id);
+        return;
+    }
+    add_task_ids(order);
     if (!results[0].log) {
         order_on_refused(order, &results[0]);
         return;
@@ -708,23 +771,6 @@ static void order_on_answer_timeout(struct timeout *timer, void *unused)
 }
 
 /* -- opening */
-
-/* The ids are known when ORDER has answered. */
-static void set_task_ids(struct order *order)
-{
-    char id[TASK_ID_MAX + 1];
-    struct buf ids;
-
-    buf_init(&ids, TASKS_HEADER_MAX);
-    for (size_t i = 0; i < order->count; i++) {
-        order_task_id(id, &order->identity, i);
-        task_full_id(order->parts[i].submission->full_id, order->client->name, id);
-        buf_addf(&ids, "%s%s", i ? ", " : "", id);
-    }
-    if (!buf_error(&ids))
-        http_add_header(order->exchange, "Arkrelay-Tasks", buf_text(&ids));
-    buf_deinit(&ids);
-}
 
 static bool create_encoding(struct order *order)
 {
@@ -765,41 +811,6 @@ static struct order *create(struct orders *orders, struct http_exchange *exchang
     return order;
 }
 
-static int submit_tasks(struct order *order)
-{
-    const struct orders_config *config = &order->orders->config;
-    struct submission *submissions[OPENAI_N_MAX];
-    int err = 0;
-
-    for (size_t i = 0; i < order->count && !err; i++) {
-        submissions[i] = order->parts[i].submission;
-        err = hub_join(config->hub, &order->parts[i].viewer, submissions[i]->full_id);
-    }
-    if (!err)
-        err = submit_order_start(config->submitter, order->identity.order_id, submissions, order->count,
-                                 order_on_submitted, order, &order->submitting);
-    order->has_tasks = !err;
-    return err;
-}
-
-static void order_on_repeat(enum repeat_outcome outcome, const struct order_identity *identity, void *arg)
-{
-    struct order *order = arg;
-
-    order->repeat = NULL;
-    if (outcome == REPEAT_CONFLICT || outcome == REPEAT_FAILED) {
-        refuse(order, outcome == REPEAT_CONFLICT ? PROBLEM_TASK_ID_CONFLICT : PROBLEM_STORE_UNAVAILABLE, 0);
-        return;
-    }
-    order->identity = *identity;
-    order->is_registered = true;
-    if (outcome == REPEAT_FOUND)
-        metrics_add(order->orders->config.metrics, SAMPLE(METRIC_OPENAI_REPEATS), 1);
-    set_task_ids(order);
-    if (submit_tasks(order))
-        refuse(order, PROBLEM_STORE_UNAVAILABLE, 0);
-}
-
 static void destroy_submissions(const struct order_request *request)
 {
     for (size_t i = 0; i < request->count; i++)
@@ -828,8 +839,7 @@ void order_open(struct orders *orders, struct http_exchange *exchange, const str
     http_exchange_on_closed(exchange, order_on_closed, order);
     http_exchange_on_room(exchange, order_on_room);
     http_exchange_close_on_fin(exchange); /* a client that has left may repeat its request at once */
-    if (repeats_ask(&orders->config.repeats, &order->identity, order_on_repeat, order, &order->repeat))
-        refuse(order, PROBLEM_STORE_UNAVAILABLE, 0);
+    submit_tasks(order);
 }
 
 /* -- all orders of a loop */

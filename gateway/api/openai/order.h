@@ -8,8 +8,8 @@
  * sent, and the connection is kept busy: white space in front of the JSON, or comments between events. If all tasks fail then, JSON
  * ends without its last chunk, which every client reports as a broken connection, and a stream ends with an `error` event.
  *
- * An order whose client leaves is closed. Its tasks continue: they may be paid for already. In ASKING the order is first looked up as a
- * repetition (repeats.h), then its tasks are submitted in one step.
+ * An order whose client leaves is closed. Its tasks continue: they may be paid for already. In ASKING one step submits the tasks, unless
+ * the request repeats an order (repeats.h): then a second step submits the tasks of that order.
  *
  * Events of the door have no `id:`, and no block is without data: OpenAI's Python SDK fails on both. So a comment has no empty line
  * after it.
