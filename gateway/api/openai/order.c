@@ -19,6 +19,7 @@
 #include "gateway/api/openai/answer.h"
 #include "gateway/api/openai/encoding.h"
 #include "gateway/api/openai/error.h"
+#include "gateway/api/openai/task_end.h"
 #include "gateway/response/respond.h"
 #include "gateway/response/spending.h"
 #include "gateway/streams/hub.h"
@@ -449,13 +450,18 @@ static void finish(struct order *order)
 
 /* -- what the events of a task say */
 
+static void log_unreadable(const struct part *part, const struct task_event *event)
+{
+    log_error("openai", "cannot read an event", "task=%s n=%lld", part->submission->full_id, (long long)event->n);
+}
+
 /* `data` of an event; NULL: it cannot be read. */
 static json_t *data_of(const struct part *part, const struct task_event *event)
 {
     json_t *root = NULL, *data;
 
     if (json_text_read(event->json, event->json_len, 0, &root, NULL))
-        log_error("openai", "cannot read an event", "task=%s n=%lld", part->submission->full_id, (long long)event->n);
+        log_unreadable(part, event);
     data = json_incref(json_object_get(root, "data"));
     json_decref(root);
     return data;
@@ -487,9 +493,11 @@ static void take_image(struct part *part, const struct task_event *event)
 
 static void take_end(struct part *part, const struct task_event *event)
 {
-    json_t *data = data_of(part, event);
+    json_t *data = openai_task_end(event->json, event->json_len);
 
     part->ended = true;
+    if (!data)
+        log_unreadable(part, event);
     if (event->type != EVENT_DONE) {
         part->failed = data;
         return;
