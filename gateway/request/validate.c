@@ -372,10 +372,11 @@ static size_t field_index(const char *name)
 
 void validate_pointer(char out[VALIDATE_POINTER_SIZE], const char *name)
 {
+    const size_t most = VALIDATE_POINTER_SIZE - sizeof("~0..."); /* the name may have only continuation bytes */
     size_t at = 0;
 
     out[at++] = '/';
-    for (; *name && (at < POINTER_NAME_MAX || ((unsigned char)*name & 0xc0) == 0x80); name++) {
+    for (; *name && at <= most && (at < POINTER_NAME_MAX || ((unsigned char)*name & 0xc0) == 0x80); name++) {
         bool escaped = *name == '~' || *name == '/';
 
         out[at++] = escaped ? '~' : *name;

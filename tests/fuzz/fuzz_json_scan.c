@@ -2,6 +2,7 @@
  *   - Each value that is found is inside the text, behind the last one.
  *   - In valid JSON, the values of an object or array are those that jansson reads. */
 #include <jansson.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
@@ -55,7 +56,8 @@ static size_t scan(struct json_span text, const json_t *array)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     const struct json_span text = {(const char *)data, size};
-    json_t *root = json_loadb(text.at, text.len, JSON_REJECT_DUPLICATES, NULL);
+    bool has_nul = size && memchr(data, 0, size); /* jansson skips a NUL between tokens, which is not JSON */
+    json_t *root = has_nul ? NULL : json_loadb(text.at, text.len, JSON_REJECT_DUPLICATES, NULL);
     size_t count = scan(text, json_is_array(root) ? root : NULL);
 
     must(!root || count == (json_is_array(root) ? json_array_size(root) : json_object_size(root)));

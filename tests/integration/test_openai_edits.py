@@ -64,6 +64,13 @@ class Edits(EditTest):
         stored = json.loads(self.world.redis("LINDEX", "arkrelay:{0}:events:public." + first, 0))
         self.assertEqual(stored, {"max_images": 1, "prompt": "a blue bicycle", "urls": [upload_of(JPEG), upload_of(PNG)], "watermark": True})
 
+    def test_a_name_that_is_not_utf8(self):
+        for file in ("a.png", None):
+            for name in (b"\x80" * 100, b"\xff"):
+                kind, body = form(PROMPT, ("x-name", file, PNG))
+                answer = fetch(self.gateway.address, "POST", PATH, body.replace(b"x-name", name), kind)
+                self.assert_error(answer, 422, "invalid_fields", "name", "UTF-8")
+
     def test_links_and_files_keep_their_order(self):
         link = "https://example.com/a.jpg"
         parts = {link: ("image", None, link.encode()), upload_of(PNG): ("image", "a.png", PNG), upload_of(JPEG): ("image[]", "b.jpg", JPEG)}

@@ -264,6 +264,32 @@ static void test_a_raw_nul_byte_is_refused(void **state)
     assert_int_equal(validate_body(after, sizeof(after) - 1, &rules, &out, &errors), ERR_SYNTAX);
 }
 
+static void test_a_pointer_never_exceeds_its_size(void **state)
+{
+    static const struct {
+        const char *name, *bytes;
+    } names[] = {
+        {"only continuation bytes",   "\x80"        },
+        {"characters of three bytes", "\xe5\x9b\xbe"},
+        {"escapes",                   "~/"          },
+        {"letters",                   "a"           }
+    };
+    char name[256], *pointer = malloc(VALIDATE_POINTER_SIZE); /* so that a sanitizer sees each byte beyond it */
+
+    (void)state;
+    assert_non_null(pointer);
+    for (size_t i = 0; i < ARRAY_LENGTH(names); i++) {
+        name[0] = '\0';
+        while (strlen(name) + strlen(names[i].bytes) < sizeof(name))
+            (void)strncat(name, names[i].bytes, sizeof(name) - strlen(name) - 1);
+        validate_pointer(pointer, name);
+        if (strlen(pointer) >= VALIDATE_POINTER_SIZE || pointer[0] != '/' ||
+            strcmp(pointer + strlen(pointer) - 3, "...") != 0)
+            fail_msg("%s: %s", names[i].name, pointer);
+    }
+    free(pointer);
+}
+
 static void test_each_invalid_field_is_named_by_its_pointer(void **state)
 {
     (void)state;
@@ -600,6 +626,7 @@ int main(void)
         cmocka_unit_test(test_the_position_of_a_syntax_error_is_reported),
         cmocka_unit_test(test_a_raw_nul_byte_is_refused),
         cmocka_unit_test(test_each_invalid_field_is_named_by_its_pointer),
+        cmocka_unit_test(test_a_pointer_never_exceeds_its_size),
         cmocka_unit_test(test_task_id_and_idempotency_key),
         cmocka_unit_test(test_webhooks),
         cmocka_unit_test(test_no_links_and_an_empty_list_are_the_same_request),
