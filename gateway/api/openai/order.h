@@ -25,31 +25,14 @@
 #include <stdint.h>
 
 #include "gateway/api/openai/fields.h"
-#include "gateway/api/openai/repeats.h"
+#include "gateway/api/openai/orders_config.h"
 #include "gateway/metrics/gateway_metrics.h"
 
 struct client;
 struct http_exchange;
-struct hub;
 struct loop;
-struct metrics;
 struct orders;
-struct redis;
-struct storage;
 struct submission;
-struct submitter;
-
-/* Pointers are borrowed. */
-struct orders_config {
-    struct hub *hub;
-    struct redis *commands;
-    struct submitter *submitter;
-    struct repeats repeats;
-    struct storage *storage; /* NULL: no b64_json */
-    struct metrics *metrics; /* of this thread; NULL: nothing is counted */
-    int64_t heartbeat_ms;
-    int64_t hold_ms; /* how long the head is held */
-};
 
 /* All orders of one loop. */
 struct orders *orders_create(struct loop *loop, const struct orders_config *config); /* NULL when out of memory */

@@ -119,3 +119,29 @@ void repeats_report(const struct repeats *repeats, const struct order_identity *
             delivery_on_reply, NULL, NULL))
         log_warn("openai", "cannot record whether an answer was delivered", "error=not connected to Redis");
 }
+
+struct answer {
+    const struct repeats *repeats; /* borrowed: the server, which owns all deliveries, is destroyed first */
+    struct order_identity identity;
+};
+
+static void answer_on_delivered(bool whole, void *arg)
+{
+    struct answer *answer = arg;
+
+    if (!whole)
+        repeats_report(answer->repeats, &answer->identity, ORDER_UNANSWERED);
+    free(answer);
+}
+
+void repeats_answered(const struct repeats *repeats, const struct order_identity *identity,
+                      struct http_exchange *exchange)
+{
+    struct answer *answer = malloc(sizeof(*answer));
+
+    repeats_report(repeats, identity, ORDER_ANSWERED);
+    if (!answer)
+        return;
+    *answer = (struct answer){repeats, *identity};
+    http_exchange_on_delivered(exchange, answer_on_delivered, answer);
+}

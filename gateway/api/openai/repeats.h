@@ -23,6 +23,7 @@
 #include "common/task/task.h"
 #include "gateway/tasks/submit.h"
 
+struct http_exchange;
 struct http_request;
 struct redis;
 
@@ -43,5 +44,10 @@ enum order_delivery {
     ORDER_UNANSWERED, /* it was not delivered whole, or an error was sent although the tasks exist */
 };
 void repeats_report(const struct repeats *repeats, const struct order_identity *identity, enum order_delivery delivery);
+
+/* The answer is about to be sent: reported at once, since a client may repeat its request before it is certain that the answer has arrived.
+ * If it turns out that it has not, that is reported too. */
+void repeats_answered(const struct repeats *repeats, const struct order_identity *identity,
+                      struct http_exchange *exchange);
 
 #endif
