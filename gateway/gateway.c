@@ -42,7 +42,6 @@
 enum {
     DRAIN_MS = 5000,
     DRAIN_CHECK_MS = 20,
-    ORDER_LIVES = 2,  /* an order is known for longer than its tasks are kept */
     COMMAND_MS = 900, /* upper limit for REDIS_TIMEOUT: a client gets a 503 within a second if Redis does not reply */
     RECONNECT_BASE_MS = 50,
     RECONNECT_MAX_MS = 2000,
@@ -300,6 +299,7 @@ static struct submitter *create_submitter(struct gateway *gateway)
         .queue_limit = options->queue_limit,
         .queue_ttl_ms = options->queue_ttl_ms,
         .retention_ms = options->retention_ms,
+        .order_window_ms = options->openai_retry_window_ms,
         .upload_life_ms = *options->storage.place ? UPLOAD_LIFE_MS + options->queue_ttl_ms : 0,
         .on_short_upload = gateway_on_short_upload,
         .on_abandoned = gateway_on_abandoned,
@@ -359,9 +359,7 @@ static struct orders *create_orders(struct gateway *gateway)
                              .hub = gateway->hub,
                              .commands = gateway->commands,
                              .submitter = gateway->submitter,
-                             .repeats = {.commands = gateway->commands,
-                                         .window_ms = options->openai_retry_window_ms,
-                                         .lifetime_ms = ORDER_LIVES * (options->queue_ttl_ms + options->retention_ms)},
+                             .repeats = {.commands = gateway->commands, .window_ms = options->openai_retry_window_ms},
                              .storage = gateway->location.storage,
                              .metrics = gateway->metrics,
                              .heartbeat_ms = options->heartbeat_ms,
