@@ -165,7 +165,7 @@ class Chaos(ProcessTest):
         found["webhooks"] = self.hooks.judge(judge.lives)
         found["ledger"] = self.payers.judge(judge.lives, judge.charges(), judge.money, self.gateways()[0])
         if self.pictures:
-            found["pictures"] = self.pictures.judge(judge.tasks, judge.lost_with_workers())
+            found["pictures"] = self.pictures.judge(judge.tasks, judge.lost_with_workers)
         reconnects = sum(story.reconnects for story in crowd.stories)
         ends = {}
         for task in judge.tasks.values():

@@ -54,6 +54,9 @@ class Judge:
         self.callers = fleet.calls()
         self.asked_to_stop = {story.name for story in stories if story.asks_to_stop}
         self.lives = [life for story in stories if (life := self._life(story))]
+        # Delivered images that no result has, of workers that were killed or lost their lease. thrown_away() adds those of tasks that were not erased.
+        self.lost_with_workers = sum(max(0, sum(call["delivered"] for call in self.calls[life.name]) - len(life.end.get("generated_images", [])))
+                                     for life in self.lives if life.is_erased)
         self.images = Counter()             # images that ARK delivered: kept, or why not
 
     def _life(self, story):
@@ -176,6 +179,7 @@ class Judge:
             has = Counter(request for request, _ in self._images_of(task_id, task))
             for call in calls:
                 missing = call["delivered"] - has[call["request_id"]]
+                self.lost_with_workers += missing if missing > 0 and self._lost_worker(call, task) else 0
                 if missing <= 0:
                     self.images["kept"] += call["delivered"]
                 elif excuse := self._excuse(task_id, call, task):
@@ -183,13 +187,6 @@ class Judge:
                 else:
                     found.append((task_id, f"{missing} images of call {call['client_request_id']} are not in the result"))
         return found
-
-    def lost_with_workers(self):
-        """The number of images that ARK delivered, and no result has, because a worker was killed or lost its lease. Call it after thrown_away(), which
-        does not know the images of erased tasks."""
-        erased = sum(max(0, sum(call["delivered"] for call in self.calls[life.name]) - len(life.end.get("generated_images", [])))
-                     for life in self.lives if life.is_erased)
-        return self.images["killed"] + self.images["frozen"] + erased
 
     @staticmethod
     def _end(task):
@@ -214,15 +211,21 @@ class Judge:
             return "cancelled"              # the call is dropped without waiting for images in flight
         if "rst" in call["prompt"]:
             return "reset"                  # a reset discards data that the worker has not read yet
+        if why := self._lost_worker(call, task):
+            return why
+        member, begin = self.callers.get(call["client_request_id"]), call["time_ms"] / 1000
+        cut = member and self.fleet.during(begin - 1, begin + call["duration_ms"] / 1000 + 1, "ark", f"{member.name} ark")
+        return "cut off from ARK" if cut else None
+
+    def _lost_worker(self, call, task):
+        """Whether the worker that made the call was lost before the task's end: it was killed, or could not renew its lease."""
         member = self.callers.get(call["client_request_id"])
         begin, end = call["time_ms"] / 1000, task.number("ended_at") / 1000
         if not member:                      # it was killed before it could report
             return "killed" if self._any_kill(begin - 1, begin + 1) else None
         if self._any_kill(begin, end, member.name):
             return "killed"
-        if self._stood_still(begin, end, member.name, f"{member.name} network") > LEASE_S / 2:
-            return "frozen"                 # it may have received the image
-        return "cut off from ARK" if self.fleet.during(begin - 1, begin + call["duration_ms"] / 1000 + 1, "ark", f"{member.name} ark") else None
+        return "frozen" if self._stood_still(begin, end, member.name, f"{member.name} network") > LEASE_S / 2 else None
 
     def _any_kill(self, begin, end, *whom):
         whom = whom or [member.name for member in self.fleet.of("worker")]
