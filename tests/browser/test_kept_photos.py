@@ -144,7 +144,7 @@ class InABucket(KeptTest):
         page.reload()
         page.wait(LOADED)
         with self.bucket.store.lock:
-            bodies = [body for name, (body, _) in self.bucket.store.objects.items() if any(image["id"] in name for image in images)]
+            bodies = [next(body for name, (body, _) in self.bucket.store.objects.items() if image["id"] in name) for image in images]
         self.assertEqual(len(bodies), 2)
         self.assertEqual(self.download(page, "#save-all", 2), sorted(bodies))
         page.wait_text("#saved", "2 images downloaded")
