@@ -63,17 +63,18 @@ class Payers:
     def judge(self, lives, charges, money, address):
         """charges: life's name -> micro-units that ARK charged. money: as in Redis. address: of a gateway."""
         expected, charged = self._expected(lives), collections.Counter()
+        is_one_month = sum(len(period) == 6 for period in money.usage) == 1     # a record has the sums of its latest month only
         for life in lives:
             charged[life.client] += charges[life.name]
         found = []
         for client in LIMITS:
             wanted, billed = expected[client], charged[client]
             found += self._wrong_usage(client, wanted, money, address)
-            found += self._wrong_record(client, wanted, money)
-            if not billed <= expected[client].micros <= billed + expected[client].estimated:
+            found += self._wrong_record(client, wanted, money) if is_one_month else []
+            if not billed <= wanted.micros <= billed + wanted.estimated:
                 found.append((client, f"costs {wanted.micros}, of these {wanted.estimated} estimated, and ARK charged {billed}"))
         total = sum(each.micros for client, each in expected.items() if self.is_counted(client))
-        if money.records[""].month_spent != total:
+        if is_one_month and money.records[""].month_spent != total:
             found.append(("ledger", f"{money.records['']}, and all tasks cost {total}"))
         found += [(name or "ledger", f"still reserves: {record}") for name, record in money.records.items() if record.month_reserved or record.day_reserved]
         print(f"ledger: {'all clients' if self.counts_all else 'clients with limits'} counted, "
