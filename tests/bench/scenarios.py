@@ -13,6 +13,8 @@ import subprocess
 import tempfile
 import time
 
+from bench.rows import Row, cpu, errors, ms, rows_of_times
+from bench.storage import copies, serving
 from bench.systems import ArkRelay, BullMq, FastApi, Nchan, Simulator, pss_kib, time_to_ready
 from support.processes import DEADLINE, Deadline, eventually
 
@@ -36,6 +38,9 @@ class Size:
     queued: tuple                   # (v)
     probes: int                     # (v) number of tasks measured at each depth
     starts: int                     # (vi)
+    picture_bytes: tuple = (200_000, 2_000_000)    # (vii)
+    copies: int = 100
+    copy_bytes: int = 12_000_000
 
 
 QUICK = Size(seconds=2, together=(100, 1000), slow=(1000,), slow_ms=2000, streams=(2000,), relay_streams=1000, fleet=(2, 2000),
@@ -43,34 +48,7 @@ QUICK = Size(seconds=2, together=(100, 1000), slow=(1000,), slow_ms=2000, stream
 FULL = Size(seconds=10, together=(100, 1000), slow=(5000, 10000), slow_ms=5000, streams=(10000, 18000), relay_streams=10000,
             fleet=(6, 100000), queued=(1000, 10000, 100000), probes=5000, starts=10)
 SMOKE = Size(seconds=0.3, together=(8,), slow=(16,), slow_ms=200, streams=(20,), relay_streams=10, fleet=(2, 20), queued=(50,),
-             probes=20, starts=1)
-
-
-@dataclasses.dataclass
-class Row:
-    what: str
-    value: float
-    unit: str
-    raw: dict = dataclasses.field(default_factory=dict)
-    errors: int = 0
-
-
-def ms(seconds):
-    return f"{int(seconds * 1000)}ms"
-
-
-def errors(document):
-    return sum(document["errors"].values())
-
-
-def cpu(document, *names):
-    """CPU seconds per 1,000 tasks or events of the processes with these names; without names, of all except the load generator."""
-    return sum(process["cpu_s_per_1000"] for process in document["processes"]
-               if (process["name"].partition("-")[0] in names if names else process["name"] != "load"))
-
-
-def rows_of_times(what, document, *percentiles):
-    return [Row(f"{what}, {name}", document["took"][f"{name}_us"] / 1000, "ms", document, errors(document)) for name in percentiles]
+             probes=20, starts=1, picture_bytes=(1000,), copies=3, copy_bytes=1_000_000)
 
 
 # -- (i) throughput
@@ -350,4 +328,6 @@ SCENARIOS = {
     "fleet": (fleet, (ArkRelay,)),
     "growth": (growth, (ArkRelay, BullMq, FastApi)),
     "startup": (startup, (ArkRelay, BullMq, FastApi)),
+    "serving": (serving, (ArkRelay,)),
+    "copies": (copies, (ArkRelay,)),
 }

@@ -104,10 +104,7 @@ static void test_files(void **state)
     add_file(&form, "image", EDIT_REFUSED);
     add_file(&form, "mask", EDIT_REFUSED);
     add_file(&form, "prompt", EDIT_REFUSED);
-    add_file(&form, "\xff", EDIT_REFUSED);
-    assert_int_equal(begin(&form, "\x80", false), EDIT_REFUSED);
-    assert_int_equal(errors.count, 5);
-    assert_string_equal(errors.fields[4].pointer, "/name");
+    assert_int_equal(errors.count, 3);
     assert_string_equal(errors.fields[0].detail, "must be at most 14 images");
     assert_string_equal(errors.fields[1].detail, "is not supported: ARK has no masks");
     assert_string_equal(errors.fields[2].pointer, "/prompt");

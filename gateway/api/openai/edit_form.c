@@ -7,7 +7,6 @@
 #include <string.h>
 
 #include "common/base/macros.h"
-#include "common/base/utf8.h"
 
 enum text_type { TEXT_STRING, TEXT_INTEGER, TEXT_REAL, TEXT_BOOLEAN };
 
@@ -124,10 +123,6 @@ static enum edit_part begin_image(struct edit_form *form)
 
 enum edit_part edit_form_begin_part(struct edit_form *form, const struct http_multipart_part *part)
 {
-    if (!utf8_is_valid(part->name, strlen(part->name))) {
-        edit_form_complain(form, "name", "of a part must be a text in UTF-8");
-        return EDIT_REFUSED;
-    }
     if (!part->is_file)
         return begin_text(form, part->name);
     if (is_image(part->name))
