@@ -20,7 +20,7 @@ static void check_value(struct json_span span, const json_t *want)
     json_decref(value);
 }
 
-/* A name with escapes is not found, and the first of equal names is. */
+/* Names are compared as they are written: one with escapes is not found, or another one that is written like it. */
 static void check_members(struct json_span text, json_t *object)
 {
     const char *name;
@@ -29,6 +29,8 @@ static void check_members(struct json_span text, json_t *object)
     json_object_foreach (object, name, want) {
         struct json_span span = json_member(text, name);
 
+        if (strchr(name, '\\'))
+            continue;
         must(span.len || memchr(text.at, '\\', text.len));
         if (span.len)
             check_value(span, want);
