@@ -34,7 +34,6 @@ class System:
     partition = ""          # prefix of its Redis keys
     settings = {}           # settings to print below the table
     aof = "no"              # appendfsync of Redis: no, everysec, always
-    simulator = ()          # further words of its command line
 
     def __init__(self, bin_folder, image_ms=0):
         self.bin = pathlib.Path(bin_folder)
@@ -75,7 +74,7 @@ class System:
 
     def start_simulator(self):
         """By default, libevent's timers use a clock with a resolution of 4 ms, so the precise timer is enabled."""
-        simulator = self.run("ark-sim", [self.bin / "arkrelay-ark-sim", "--listen", "127.0.0.1:0", "--image-ms", self.image_ms, *self.simulator],
+        simulator = self.run("ark-sim", [self.bin / "arkrelay-ark-sim", "--listen", "127.0.0.1:0", "--image-ms", self.image_ms],
                              {"EVENT_PRECISE_TIMER": "1"})
         self.ark_url = f"http://{simulator.listening()}/api/v3"
         self.note("ark-sim", simulator.pid)
@@ -156,9 +155,9 @@ class ArkRelay(System):
                 "logs": "warnings (the default writes three lines per task)"}
     other_folder = None     # the folder of gateway and worker, if not that of the load generator
 
-    def __init__(self, bin_folder, gateways=1, workers=1, options=None, simulator=(), **rest):
-        """options: of gateway and worker; simulator: words of its command line."""
-        self.gateways, self.workers, self.options, self.simulator = gateways, workers, options or {}, simulator
+    def __init__(self, bin_folder, gateways=1, workers=1, options=None, **rest):
+        """options: of gateways and workers, by their environment names."""
+        self.gateways, self.workers, self.options = gateways, workers, options or {}
         super().__init__(bin_folder, **rest)
         self.arkrelay = pathlib.Path(self.other_folder or bin_folder)
 
@@ -189,7 +188,6 @@ class ArkRelay(System):
             "WORKER_LISTEN": address, "LOG_LEVEL": "warn", "WORKER_CONCURRENCY": concurrency, "ARK_IMAGES_PER_MINUTE": 0, "ARK_API_KEY": "bench",
             "ARK_BASE_URL": self.ark_url, "REDIS_URL": self.redis.url, **self.options, **options})
         await_ready(worker, address)
-        self.worker_address = address           # of the last one
         self.note(f"worker-{n}", worker.pid)
         return worker
 

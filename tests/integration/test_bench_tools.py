@@ -202,9 +202,9 @@ class BenchTest(ProcessTest):
             self.assertEqual(0, done.returncode, done.stderr)
             result, = json.loads(path.read_text(encoding="utf-8"))["results"]
         values = {row["what"]: row["value"] for row in result["rows"]}
-        for place in ("a directory", "a bucket"):
-            what = f"3 copies of 1 MB into {place}"
-            self.assertAlmostEqual(values[f"{what}, curl"] / values[what], values[f"{what}, share of curl's rate"])
+        for place in ("directory", "S3"):
+            self.assertAlmostEqual(values[f"4 copies of 1 MiB, {place}"] / values[f"… curl, {place}"], values[f"… ratio to curl, {place}"])
+            self.assertEqual((values[f"… late renewals, {place}"], values[f"… copied again, {place}"]), (0, 0))
 
     def test_two_sets_of_programs_are_measured_in_turn(self):
         with tempfile.TemporaryDirectory() as folder:
