@@ -377,7 +377,7 @@ def copy_all(system, place, count):
         renewals.look()
         if time.monotonic() - began > 300:
             raise RuntimeError(f"the copies did not end within 300 s\n{worker.log_tail()}")
-        time.sleep(0.01)
+        time.sleep(0.02)
     seconds = time.monotonic() - began
     pictures = copier.pictures()
     worker.kill()       # its calls hang

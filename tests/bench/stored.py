@@ -165,7 +165,8 @@ class RenewalWatch:
 
 
 def anonymous_kib(pid):
-    return int(re.search(r"^Anonymous:\s+(\d+) kB", pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii"), re.M).group(1))
+    """From status: smaps_rollup would lock the memory map of a busy process at each look."""
+    return int(re.search(r"^RssAnon:\s+(\d+) kB", pathlib.Path(f"/proc/{pid}/status").read_text(encoding="ascii"), re.M).group(1))
 
 
 def curl_down(place, folder, count):
