@@ -18,7 +18,7 @@ declare -A packages=(
     [unit]="redis-server valgrind libcmocka-dev python3 openssl"
     [check]="clang clang-format clang-tidy cppcheck binutils"
     [fuzz]="clang libclang-rt-dev"
-    [bench]="python3 binutils nginx libnginx-mod-nchan
+    [bench]="python3 binutils curl nginx openssl wrk libnginx-mod-nchan
              python3-fastapi python3-uvicorn python3-redis python3-aiohttp python3-uvloop python3-httptools"
     [bench-npm]="nodejs npm"
     [s3rver]="nodejs npm"

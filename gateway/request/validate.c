@@ -374,7 +374,8 @@ static size_t field_index(const char *name)
 static size_t write_pointer_char(char *out, const char *name, size_t len)
 {
     if (*name == '~' || *name == '/') {
-        memcpy(out, *name == '~' ? "~0" : "~1", 2);
+        out[0] = '~';
+        out[1] = *name == '~' ? '0' : '1';
         return 2;
     }
     if (!len) {

@@ -13,7 +13,9 @@ import subprocess
 import tempfile
 import time
 
+from bench import stored
 from bench.systems import ArkRelay, BullMq, FastApi, Nchan, Simulator, pss_kib, time_to_ready
+from support.http_client import fetch
 from support.processes import DEADLINE, Deadline, eventually
 
 FIRST = 32              # warm-up tasks, not measured
@@ -339,6 +341,117 @@ def stripped_size(path):
         return pathlib.Path(stripped.name).stat().st_size if done.returncode == 0 else path.stat().st_size
 
 
+# -- (vii) copies of pictures into the storage
+
+COPIES, COPY_MIB, RENEWED, LEASE_MS = 100, 12, 20, 3000
+
+
+def copies(kind, folder, size):
+    count, mib = (COPIES, COPY_MIB) if size is not SMOKE else (4, 1)
+    rows = []
+    for what, place_of in (("directory", stored.Place.directory), ("S3", stored.Place.bucket)):
+        with stored.Place(mib * stored.MIB) as place, kind(folder, workers=0, options=place_of(place)) as system:
+            seconds, raw, more = copy_all(system, place, count)
+            plain, synced = curl_all(place, count, what == "S3")
+        rows += [Row(f"{count} copies of {mib} MiB, {what}", count * mib / seconds, "MiB/s", raw, raw["not_stored"]),
+                 Row(f"… curl, {what}", count * mib / plain, "MiB/s"), Row(f"… curl and sync, {what}", count * mib / synced, "MiB/s"),
+                 Row(f"… ratio to curl, {what}", plain / seconds, "x"), Row(f"… ratio to curl and sync, {what}", synced / seconds, "x")]
+        rows += [Row(f"… {name}, {what}", value, unit) for name, value, unit in more]
+    return rows
+
+
+def copy_all(system, place, count):
+    """While the pictures are copied, the worker also keeps the leases of tasks whose calls hang."""
+    copier = stored.Copier(system, place, count)
+    copier.owe(count)
+    fetch(system.ark_url.split("/")[2], "POST", "/sim/outage", {"hang": 600000})
+    system.load("submit", clients=RENEWED, tasks=RENEWED)
+    worker = copier.start_worker(WORKER_LEASE=ms(LEASE_MS / 1000))
+    eventually(lambda: copier.redis("ZCARD", f"{stored.KEYS}leased") == RENEWED, "all tasks are leased")
+    dropped = stored.drop_caches()
+    before_kib = most_kib = stored.anonymous_kib(worker.pid)
+    renewals = stored.RenewalWatch(copier.redis, LEASE_MS)
+    began = copier.release()
+    while not copier.is_done():
+        most_kib = max(most_kib, stored.anonymous_kib(worker.pid))
+        renewals.look()
+        if time.monotonic() - began > 300:
+            raise RuntimeError(f"the copies did not end within 300 s\n{worker.log_tail()}")
+        time.sleep(0.02)
+    seconds = time.monotonic() - began
+    pictures = copier.pictures()
+    worker.kill()       # its calls hang
+    not_stored = sum(state != "stored" for state, *_ in pictures) + abs(len(pictures) - count)
+    raw = {"seconds": seconds, "caches_dropped": dropped, "not_stored": not_stored, "least_left_ms": renewals.least_ms, "log": worker.lines[-20:]}
+    return seconds, raw, [("growth of the worker", (most_kib - before_kib) / 1024, "MiB"), ("late renewals", renewals.late, ""),
+                          ("copied again", sum(tries for _, tries, *_ in pictures), ""), ("caches dropped", int(dropped), "")]
+
+
+def curl_all(place, count, uploads):
+    stored.drop_caches()
+    plain, synced = stored.curl_down(place, place.folder / "curl", count)
+    if uploads:
+        took = stored.curl_up(place, place.folder / "curl", count)
+        plain, synced = plain + took, synced + took
+    return plain, synced
+
+
+# -- (viii) stored pictures, served by the gateway and by nginx
+
+SERVED, SERVED_MIB, EVENTS_PER_S = 128, 2, 200
+
+
+def serving(kind, folder, size):
+    count, seconds = (SERVED, max(2, int(size.seconds))) if size is not SMOKE else (4, 1)
+    with stored.Place(SERVED_MIB * stored.MIB) as place, kind(folder, workers=0, options=place.directory()) as system:
+        copier = stored.Copier(system, place, 16)
+        copier.owe(count)
+        worker = copier.start_worker(WORKER_ROLES="outbox")
+        copier.release()
+        eventually(copier.is_done, "all pictures are stored", 120)
+        system.end(worker)
+        paths = [f"/p/{day}/{name}" for _, _, day, name in copier.pictures()]
+        bases = {"plain": (f"http://{system.address}", place.url), "TLS": (stored.start_tls_gateway(system, place), place.tls_url)}
+        rows = []
+        for what, pair in bases.items():
+            rows += served_warm(place, pair, paths, seconds, what) + served_cold(place, pair, paths, what)
+        return rows + events_while_serving(system, place, bases["plain"], paths, seconds)
+
+
+def pair_of_rows(what, gateway, nginx, wrong=0):
+    return [Row(f"{what}, gateway", gateway / stored.MIB, "MiB/s", errors=wrong), Row(f"{what}, nginx", nginx / stored.MIB, "MiB/s"),
+            Row(f"{what}, ratio", gateway / nginx, "x")]
+
+
+def served_warm(place, pair, paths, seconds, what):
+    for base in pair:
+        stored.fetch_once(place, base, paths)
+    (gateway, wrong), (nginx, _) = [stored.wrk(place, base, paths, seconds) for base in pair]
+    return pair_of_rows(f"{SERVED_MIB} MiB pictures, {what}, cached", gateway, nginx, wrong)
+
+
+def served_cold(place, pair, paths, what):
+    rates, dropped = [], True
+    for base in pair:
+        dropped = stored.drop_caches() and dropped
+        rates.append(len(paths) * SERVED_MIB * stored.MIB / stored.fetch_once(place, base, paths))
+    return pair_of_rows(f"{SERVED_MIB} MiB pictures, {what}, " + ("caches dropped" if dropped else "once, caches NOT dropped"), *rates)
+
+
+def events_while_serving(system, place, pair, paths, seconds):
+    """The second comparison, with nginx instead of the gateway, shows the share of the two cores that are busy."""
+    def p99():
+        run = system.load("streams", streams=200, for_=ms(max(seconds, 3)), rate=EVENTS_PER_S, deadline="60s", **system.stream_options())
+        return run["took"]["p99_us"] / 1000, run
+    idle, first = p99()
+    rows = [Row("event latency p99, idle", idle, "ms", first, errors(first))]
+    for name, base in zip(("the gateway", "nginx"), pair):
+        with stored.background(lambda base=base: stored.wrk(place, base, paths, 1)):
+            took, run = p99()
+        rows += [Row(f"event latency p99, {name} serves", took, "ms", run, errors(run)), Row(f"… ratio to idle, {name} serves", took / idle, "x")]
+    return rows
+
+
 # -- the systems of each scenario
 
 SCENARIOS = {
@@ -350,4 +463,6 @@ SCENARIOS = {
     "fleet": (fleet, (ArkRelay,)),
     "growth": (growth, (ArkRelay, BullMq, FastApi)),
     "startup": (startup, (ArkRelay, BullMq, FastApi)),
+    "copies": (copies, (ArkRelay,)),
+    "serving": (serving, (ArkRelay,)),
 }

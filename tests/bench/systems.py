@@ -155,8 +155,9 @@ class ArkRelay(System):
                 "logs": "warnings (the default writes three lines per task)"}
     other_folder = None     # the folder of gateway and worker, if not that of the load generator
 
-    def __init__(self, bin_folder, gateways=1, workers=1, **rest):
-        self.gateways, self.workers = gateways, workers
+    def __init__(self, bin_folder, gateways=1, workers=1, options=None, **rest):
+        """options: of gateways and workers, by their environment names."""
+        self.gateways, self.workers, self.options = gateways, workers, options or {}
         super().__init__(bin_folder, **rest)
         self.arkrelay = pathlib.Path(self.other_folder or bin_folder)
 
@@ -174,18 +175,18 @@ class ArkRelay(System):
             "GATEWAY_LISTEN": self.address, "GATEWAY_SHARE_PORT": "true" if self.gateways > 1 else "false",
             "GATEWAY_CONNECTIONS_MAX": DESCRIPTORS, "GATEWAY_CONNECTIONS_PER_ADDRESS": 0, "GATEWAY_QUEUE_LIMIT": MANY,
             "GATEWAY_CLIENT_QUEUE_LIMIT": MANY, "REDIS_URL": self.redis.url, "GATEWAY_STREAM_LIFE": "0",
-            "LOG_LEVEL": "info" if self.gateways > 1 else "warn"})
+            "LOG_LEVEL": "info" if self.gateways > 1 else "warn", **self.options})
         if self.gateways > 1:           # on a shared port, any of them may answer
             gateway.listening()
         await_ready(gateway, self.address)
         self.note(f"gateway-{n}", gateway.pid)
         return gateway
 
-    def start_worker(self, n=1, concurrency=CALLS):
+    def start_worker(self, n=1, concurrency=CALLS, **options):
         address = f"127.0.0.1:{free_port()}"
         worker = self.run(f"worker-{n}", [self.arkrelay / "arkrelay-worker"], {
             "WORKER_LISTEN": address, "LOG_LEVEL": "warn", "WORKER_CONCURRENCY": concurrency, "ARK_IMAGES_PER_MINUTE": 0, "ARK_API_KEY": "bench",
-            "ARK_BASE_URL": self.ark_url, "REDIS_URL": self.redis.url})
+            "ARK_BASE_URL": self.ark_url, "REDIS_URL": self.redis.url, **self.options, **options})
         await_ready(worker, address)
         self.note(f"worker-{n}", worker.pid)
         return worker
