@@ -127,27 +127,6 @@ class Versions(ProcessTest):
             world.wait_all_final()
             self.assert_settled(world, IMAGE)
 
-    # -- webhooks: only one of the revisions may know them
-
-    def test_events_of_a_task_that_the_other_revision_ended_are_delivered(self):
-        receiver = Receiver()
-        self.addCleanup(receiver.close)
-        hooks = {"WEBHOOK_SECRET": SECRET, "WEBHOOK_PRIVATE": "on", **AUDITED}
-        with World() as world:
-            gateway = world.gateway(**hooks)
-            other = world.worker(folder=self.folders[1], **AUDITED)
-            answer = gateway.submit("t1", prompt=sim("t1", "images=1"), webhook=receiver.url, webhook_events=["image", "final"])
-            self.assertEqual(answer.status, 202)
-            task = world.wait_state("t1", "done", "failed")
-            self.assertEqual(other.stop(), 0)
-            world.worker(**hooks)
-            wanted = [element.n for element in task.log if element.type != "start" and element.data.get("stage") in ("image", None)]
-            receiver.wait(len(wanted))
-            eventually(lambda: not world.redis("KEYS", "arkrelay:{0}:entry:*"), "all is delivered")
-            self.assertEqual(sorted(delivery.json()["n"] for delivery in receiver.deliveries), wanted)
-            if task.state == "failed":      # a worker that knows no webhooks at all
-                self.assertEqual(task.fields["code"], "invalid_task")
-
     # -- with a storage, webhooks, spending limits and orders
 
     def start_with_everything(self, world, pictures):

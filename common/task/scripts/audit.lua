@@ -171,40 +171,10 @@ local function give_up_webhooks()
   end
 end
 
--- A program without webhooks ends a task without its deliveries. Events that have neither an entry nor an attempt are owed now.
-local function owe_skipped_webhooks()
-  -- here: whole owing webhooks
-  local MOST = 100
-  local function owe_events(id, epoch)
-    local missing, tried = {}, {}
-    for _, line in ipairs(redis.call('LRANGE', key('deliveries', id), '0', '-1')) do
-      tried[line:match('^%d+ %d+%-(%d+) ') or ''] = line:find(' ' .. epoch .. '-', 1, true)
-    end
-    for _, text in ipairs(elements_of(id, FIRST_EVENT)) do
-      local n = text:match('^%d+')
-      if n and not tried[n] and redis.call('EXISTS', key('entry', webhook_entry(id, epoch, n))) == 0 then
-        missing[#missing + 1] = text
-      end
-    end
-    owe_webhooks(id, table.concat(missing, '\n'), { epoch = epoch })
-  end
-  local ended = redis.call('ZDIFF', 4, prefix .. 'webhook_tasks', sets.queued, sets.delayed, sets.running)
-  for i = 1, math.min(MOST, #ended) do
-    local epoch, ended_at = unpack(redis.call('HMGET', key('task', ended[i]), 'epoch', 'ended_at'))
-    if ended_at then
-      owe_events(ended[i], epoch)
-    end
-    redis.call('ZREM', prefix .. 'webhook_tasks', ended[i])
-  end
-end
-
 local over = seen == #page and #page < tonumber(most)
 if over then
   repair_index()
   recount()
-  if redis.call('EXISTS', prefix .. 'webhook_tasks') == 1 then
-    owe_skipped_webhooks()
-  end
   if redis.call('EXISTS', prefix .. 'lanes:webhooks') == 1 then
     give_up_webhooks()
   end

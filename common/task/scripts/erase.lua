@@ -41,7 +41,6 @@ local function erase_webhooks(lives)
     end
   end
   redis.call('DEL', key('deliveries', id))
-  redis.call('ZREM', prefix .. 'webhook_tasks', id)
 end
 if h[3] and h[3]:find('w', 1, true) then
   erase_webhooks(h[4] .. '-' .. h[5] .. ' ' .. (h[6] or ''))

@@ -188,9 +188,6 @@ local function conclude(id, t, state, extra, slots, events, finished)
   redis.call('PEXPIRE', task, t.ttl)
   kept = events[#events] == final and kept or nil -- if nothing in it was escaped
   redis.call('PEXPIRE', log(id, n, #events == 1 and events[1] or table.concat(events, '\n'), events, kept, t), t.ttl)
-  if t.owes and t.owes:find('w', 1, true) then
-    redis.call('ZREM', prefix .. 'webhook_tasks', id)
-  end
   release(id)
   note_end(id, state, tally(state), ended, ended_at - t.ttl)
   count_closed(t, state)

@@ -76,7 +76,6 @@ local function begin_life(id, t, request, plan)
   end
   redis.call('PUBLISH', key('channel', id), start)
   if has_webhook then
-    redis.call('ZADD', prefix .. 'webhook_tasks', t.epoch, id)
     -- here: owing webhooks
     owe_webhooks(id, start, { epoch = t.epoch, plan = plan, at = t.epoch + 0 })
   end
