@@ -215,12 +215,15 @@ def fetch_once(place, base, paths, parallel=32):
 
 @contextlib.contextmanager
 def background(work):
-    """Repeats `work` until the block ends."""
-    stop = threading.Event()
+    """Repeats `work` until the block ends. Its error is raised at that end."""
+    stop, problems = threading.Event(), []
 
     def repeat():
-        while not stop.is_set():
-            work()
+        try:
+            while not stop.is_set():
+                work()
+        except (OSError, RuntimeError) as error:
+            problems.append(error)
     thread = threading.Thread(target=repeat, daemon=True)
     thread.start()
     try:
@@ -228,6 +231,8 @@ def background(work):
     finally:
         stop.set()
         thread.join(60)
+    if problems:
+        raise problems[0]
 
 
 def start_tls_gateway(system, place):
