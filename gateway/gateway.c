@@ -42,7 +42,6 @@
 enum {
     DRAIN_MS = 5000,
     DRAIN_CHECK_MS = 20,
-    ORDER_LIVES = 2,  /* an order is known for longer than its tasks are kept */
     COMMAND_MS = 900, /* upper limit for REDIS_TIMEOUT: a client gets a 503 within a second if Redis does not reply */
     RECONNECT_BASE_MS = 50,
     RECONNECT_MAX_MS = 2000,
@@ -300,6 +299,7 @@ static struct submitter *create_submitter(struct gateway *gateway)
         .queue_limit = options->queue_limit,
         .queue_ttl_ms = options->queue_ttl_ms,
         .retention_ms = options->retention_ms,
+        .order_window_ms = options->openai_retry_window_ms,
         .upload_life_ms = *options->storage.place ? UPLOAD_LIFE_MS + options->queue_ttl_ms : 0,
         .on_short_upload = gateway_on_short_upload,
         .on_abandoned = gateway_on_abandoned,
@@ -320,28 +320,20 @@ static struct streams *create_streams(struct gateway *gateway)
                                                                   .life_ms = options->stream_life_ms});
 }
 
-/* False: *why has the reason. Gateways are created on one thread, and *why is used at once. */
-static bool create_storage(struct gateway *gateway, const char **why)
+static bool create_storage(struct gateway *gateway, struct buf *why)
 {
     const struct gateway_config *config = &gateway->config;
     const struct location_setup setup = {
         .options = &config->options->storage, .loop = gateway->loop, .pool = config->disk_pool};
-    static char storage_error[256];
-    struct buf reason;
     int err;
 
     if (!config->disk_pool)
         return true;
-    buf_init(&reason, sizeof(storage_error) - 64);
-    err = location_open(&gateway->location, &setup, &reason);
-    if (err) {
-        (void)snprintf(storage_error, sizeof(storage_error), "STORAGE: %s",
-                       reason.len ? buf_text(&reason) : err_text(err));
-        *why = storage_error;
-    }
-    buf_deinit(&reason);
+    buf_add_text(why, "STORAGE: ");
+    err = location_open(&gateway->location, &setup, why);
     if (err)
         return false;
+    buf_clear(why);
     gateway->storage_check =
         storage_check_create(&(struct storage_check_config){.loop = gateway->loop,
                                                             .redis = gateway->commands,
@@ -359,9 +351,7 @@ static struct orders *create_orders(struct gateway *gateway)
                              .hub = gateway->hub,
                              .commands = gateway->commands,
                              .submitter = gateway->submitter,
-                             .repeats = {.commands = gateway->commands,
-                                         .window_ms = options->openai_retry_window_ms,
-                                         .lifetime_ms = ORDER_LIVES * (options->queue_ttl_ms + options->retention_ms)},
+                             .repeats = {.commands = gateway->commands, .window_ms = options->openai_retry_window_ms},
                              .storage = gateway->location.storage,
                              .metrics = gateway->metrics,
                              .heartbeat_ms = options->heartbeat_ms,
@@ -433,11 +423,10 @@ static void fill_contexts(struct gateway *gateway)
     };
 }
 
-static int gateway_create_parts(struct gateway *gateway, const char **why)
+static int gateway_create_parts(struct gateway *gateway, struct buf *why)
 {
-    const char *secret = gateway->config.options->shared.webhook_secret;
+    const char *secret = gateway->config.options->shared.webhook_secret, *server_why = NULL;
 
-    *why = "out of memory or file descriptors";
     if (*secret && webhook_fingerprint(gateway->webhook_key, secret))
         return ERR_NO_MEMORY;
     gateway->loop = loop_create();
@@ -453,25 +442,32 @@ static int gateway_create_parts(struct gateway *gateway, const char **why)
     if (!(gateway->orders = create_orders(gateway)) || !create_uploads(gateway))
         return ERR_NO_MEMORY;
     fill_contexts(gateway);
-    gateway->server = create_server(gateway, why);
+    gateway->server = create_server(gateway, &server_why);
+    if (!gateway->server)
+        buf_add_text(why, server_why);
     return gateway->server ? 0 : ERR_SYSTEM;
 }
 
-struct gateway *gateway_create(const struct gateway_config *config, const char **why)
+struct gateway *gateway_create(const struct gateway_config *config, struct buf *why)
 {
     struct gateway *gateway = calloc(1, sizeof(*gateway));
     const char *at;
 
-    *why = "out of memory";
-    if (!gateway)
+    if (!gateway) {
+        buf_add_text(why, "out of memory");
         return NULL;
+    }
     gateway->config = *config;
     gateway->admission.keys = keyring_take(config->keyring);
     (void)openai_aliases_parse(config->options->openai_models, &gateway->aliases,
                                &at); /* valid: gateway_options_agree */
     if (config->metrics)
         gateway->metrics = gateway_metrics_of_thread(config->metrics, config->thread);
-    return gateway_create_parts(gateway, why) ? gateway_destroy(gateway) : gateway;
+    if (!gateway_create_parts(gateway, why))
+        return gateway;
+    if (!why->len)
+        buf_add_text(why, "out of memory or file descriptors");
+    return gateway_destroy(gateway);
 }
 
 struct gateway *gateway_destroy(struct gateway *gateway)

@@ -37,6 +37,7 @@
 #include "gateway/streams/latency.h"
 
 struct audit;
+struct buf;
 struct catalogue_file;
 struct cors;
 struct disconnects;
@@ -110,8 +111,8 @@ struct gateway {
     int64_t drain_until_ms;
 };
 
-/* On failure NULL, and *why has the reason. */
-struct gateway *gateway_create(const struct gateway_config *config, const char **why);
+/* On failure NULL, and the reason is added to `why`. */
+struct gateway *gateway_create(const struct gateway_config *config, struct buf *why);
 struct gateway *gateway_destroy(struct gateway *gateway); /* accepts NULL; returns NULL */
 
 /* Switches to the current keyset of the keyring and the current catalogue of the models file. */

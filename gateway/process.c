@@ -227,14 +227,16 @@ static int create_gateway(struct process *process, size_t i)
         .arg = process,
     };
     struct gateway_thread *self = &process->threads[i];
-    const char *why;
+    struct buf why;
 
     self->process = process;
+    buf_init(&why, WHY_MAX);
     self->gateway = gateway_create(&config, &why);
-    if (!self->gateway) {
-        log_error("gateway", "cannot start", "listen=%s reason=\"%s\"", config.listen, why);
+    if (!self->gateway)
+        log_error("gateway", "cannot start", "listen=%s reason=\"%s\"", config.listen, buf_text(&why));
+    buf_deinit(&why);
+    if (!self->gateway)
         return ERR_SYSTEM;
-    }
     process->count++;
     return loop_on_wakeup(self->gateway->loop, process_on_wakeup, self);
 }

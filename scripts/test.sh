@@ -3,7 +3,7 @@
 # the tests of the gateway's threads with ThreadSanitizer. Stops at the first failure; CTest's summary is at the end of the output.
 #
 #   scripts/test.sh                all presets
-#   scripts/test.sh dev|asan|tsan  one preset, without the clang build
+#   scripts/test.sh dev|asan|tsan  one preset, without compiling releases
 #
 # The container test is separate: ctest --preset container.
 set -euo pipefail
@@ -20,14 +20,14 @@ run_preset() {                       # run_preset PRESET
     ctest --preset "$1" -j "$(($(nproc) + 1))"     # one more than processors, because tests mostly wait
 }
 
-(($#)) || set -- clang tsan dev asan
+(($#)) || set -- gcc clang tsan dev asan
 for step in "$@"; do
-    [[ $step =~ ^(clang|tsan|dev|asan)$ ]] || { say "unknown preset '$step'; the presets are: dev asan tsan"; exit 1; }
+    [[ $step =~ ^(gcc|clang|tsan|dev|asan)$ ]] || { say "unknown preset '$step'; the presets are: dev asan tsan"; exit 1; }
 done
 scripts/install_deps.sh build test
 for step in "$@"; do
     case $step in
-        clang) scripts/check.sh clang ;;        # compiles only
+        gcc | clang) scripts/check.sh "$step" ;;        # compile a release only
         *) run_preset "$step" ;;
     esac
 done

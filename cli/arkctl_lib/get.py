@@ -6,7 +6,6 @@ from arkctl_lib.operate import check_id, find
 from arkctl_lib.terminal import clean
 
 LIVE = ("queued", "delayed", "running")
-LEAST_TIMEOUT_S = 30        # an image is larger than other answers
 
 
 def get(context, args):
@@ -41,7 +40,7 @@ def _save(context, args, folder, task_id, image):
         taken = None if args.force else images.existing(folder, task_id, number)
         if taken:
             raise Failure(FAILED, f"{taken} exists; --force replaces it")
-        path = images.write(images.stem(folder, task_id, number), *_download(context.gateway, image), args.force)
+        path = images.save(context.gateway, folder, task_id, number, image, args.force)
     except Failure as failure:
         context.terminal.document({"index": number, "error": str(failure)})
         context.terminal.note(f"arkctl: {clean(failure)}")
@@ -49,14 +48,3 @@ def _save(context, args, folder, task_id, image):
     context.terminal.document({"saved": str(path), "index": number})
     context.terminal.line(str(path))
     return True
-
-
-def _download(gateway, image):
-    """From the storage, or from ARK if the storage does not have it."""
-    links = [gateway.link(image["stored_url"])] if image.get("stored_url") else []
-    for link in links + [image["url"]]:
-        try:
-            return images.download(link, max(gateway.timeout, LEAST_TIMEOUT_S))
-        except Failure as failure:
-            last = failure
-    raise last

@@ -13,6 +13,7 @@ from arkctl_lib.failure import FAILED, Failure
 
 IMAGE_MAX = 256 * 1024 * 1024
 TRIES = 3
+LEAST_TIMEOUT_S = 30        # an image is larger than other answers
 NOT_IN_IDS = re.compile(r"[^A-Za-z0-9._:-]")
 SUFFIXES = {"image/jpeg": ".jpeg", "image/png": ".png", "image/webp": ".webp", "image/gif": ".gif"}
 MAGIC = ((b"\xff\xd8\xff", ".jpeg"), (b"\x89PNG", ".png"), (b"RIFF", ".webp"), (b"GIF8", ".gif"))
@@ -30,9 +31,23 @@ def prepare(folder):
     return path
 
 
-def save(folder, task_id, number, url, timeout):
-    """Downloads an image, saves it as <folder>/<task_id>-<number>.<suffix> and returns the path. Replaces an existing file."""
-    return write(stem(folder, task_id, number), *download(url, timeout), may_replace=True)
+def addresses(gateway, image):
+    """Where an image of a task can be read: in the storage, if it is kept, and at ARK."""
+    stored = [gateway.link(image["stored_url"])] if image.get("stored_url") else []
+    return [*stored, image["url"]]
+
+
+def save(gateway, folder, task_id, number, image, may_replace):
+    """Downloads an image of a task, saves it as <folder>/<task_id>-<number>.<suffix> and returns the path."""
+    for url in addresses(gateway, image):
+        try:
+            data, suffix = download(url, max(gateway.timeout, LEAST_TIMEOUT_S))
+            break
+        except Failure as failure:
+            last = failure
+    else:
+        raise last
+    return write(stem(folder, task_id, number), data, suffix, may_replace)
 
 
 def existing(folder, task_id, number):

@@ -148,7 +148,7 @@ def submit(context, args):
     if isinstance(final, int):
         return final
     if not terminal.as_json:
-        _print_final(terminal, final)
+        _print_final(context, final)
     return _end(context, final, folder)
 
 
@@ -177,11 +177,11 @@ def _request(args):
     return request
 
 
-def _print_final(terminal, event):
-    data = event.data
+def _print_final(context, event):
+    terminal, data = context.terminal, event.data
     if event.kind == "done":
         for image in data["generated_images"]:
-            terminal.line(shorten(image["url"]))
+            terminal.line(shorten(images.addresses(context.gateway, image)[0]))
         for failed in data.get("failed_images", ()):
             terminal.note(f"failed no. {failed['index']}: {clean(failed['code'])}: {clean(failed['message'])}")
         terminal.note(f"done in {duration(data['timing']['total_ms'])}, {describe_calls(data)}, charged: {data['charged']}")
@@ -195,7 +195,7 @@ def _end(context, final, folder):
     if folder:
         task_id = final.data["task_id"]
         for number, image in enumerate(final.data["generated_images"]):
-            path = images.save(folder, task_id, number, image["url"], max(context.gateway.timeout, 30))
+            path = images.save(context.gateway, folder, task_id, number, image, may_replace=True)
             context.terminal.document({"saved": str(path), "index": number})
             context.terminal.line(str(path))
     return OK

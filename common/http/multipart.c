@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "common/base/macros.h"
+#include "common/base/utf8.h"
 
 enum state {
     SEARCH,         /* preamble or content, looking for the delimiter */
@@ -200,6 +201,8 @@ static bool read_disposition(struct http_multipart *multipart, struct http_text 
             return multipart_malformed(multipart, "A part has two Content-Disposition headers or names.");
         if (!copy_parameter(part->name, parameter.value))
             return multipart_malformed(multipart, "The name of a part is empty or too long.");
+        if (!utf8_is_valid(part->name, strlen(part->name)))
+            return multipart_malformed(multipart, "The name of a part is not UTF-8.");
     }
     if (is_malformed)
         return multipart_malformed(multipart, "The Content-Disposition of a part is malformed.");

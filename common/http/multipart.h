@@ -35,7 +35,7 @@ bool http_multipart_boundary(struct http_text content_type, char out[HTTP_BOUNDA
 bool http_multipart_is_form(struct http_text content_type); /* multipart/form-data, with any parameters */
 
 struct http_multipart_part {
-    char name[HTTP_MULTIPART_NAME_MAX + 1]; /* of the form's field; may have any bytes but control bytes */
+    char name[HTTP_MULTIPART_NAME_MAX + 1]; /* of the form's field; UTF-8 without control bytes */
     bool is_file;                           /* it has a file name, which may be empty */
     struct http_text content_type;          /* data is NULL if absent; valid during on_part */
 };

@@ -1,5 +1,6 @@
 #include "gateway/api/submission.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -94,7 +95,7 @@ static void set_money(const struct api_context *context, const struct client *cl
     random_hex(money->reservation, RESERVATION_BYTES);
     money->unpriced = is_limited && !most.known;
     money->micros = is_limited ? most.micros : 0;
-    (void)strncat(money->currency, tariff->currency, sizeof(money->currency) - 1);
+    (void)snprintf(money->currency, sizeof(money->currency), "%s", tariff->currency);
 }
 
 struct submission *submission_make(const struct api_context *context, struct http_exchange *exchange,

@@ -370,19 +370,35 @@ static size_t field_index(const char *name)
     return i;
 }
 
+/* Writes one character of a name to `out`, 1 to 4 bytes: two for an escape, a question mark for a byte that is not UTF-8. */
+static size_t write_pointer_char(char *out, const char *name, size_t len)
+{
+    if (*name == '~' || *name == '/') {
+        out[0] = '~';
+        out[1] = *name == '~' ? '0' : '1';
+        return 2;
+    }
+    if (!len) {
+        *out = '?';
+        return 1;
+    }
+    memcpy(out, name, len);
+    return len;
+}
+
 void validate_pointer(char out[VALIDATE_POINTER_SIZE], const char *name)
 {
-    size_t at = 0;
+    size_t at = 0, rest = strlen(name);
 
     out[at++] = '/';
-    for (; *name && (at < POINTER_NAME_MAX || ((unsigned char)*name & 0xc0) == 0x80); name++) {
-        bool escaped = *name == '~' || *name == '/';
+    while (rest && at < POINTER_NAME_MAX) {
+        size_t len = utf8_char_len(name, rest), step = len ? len : 1;
 
-        out[at++] = escaped ? '~' : *name;
-        if (escaped)
-            out[at++] = *name == '~' ? '0' : '1';
+        at += write_pointer_char(out + at, name, len);
+        name += step;
+        rest -= step;
     }
-    (void)snprintf(out + at, VALIDATE_POINTER_SIZE - at, "%s", *name ? "..." : "");
+    (void)snprintf(out + at, VALIDATE_POINTER_SIZE - at, "%s", rest ? "..." : "");
 }
 
 static void complain_unknown(struct reading *in, const char *name)

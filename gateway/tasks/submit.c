@@ -20,8 +20,10 @@ enum {
     OWES_ARGS = 13,
     REFUSAL_ARGS = 14,
     RESERVATION_ARGS = 16,
-    COMMON_ARGS = 12, /* of SUBMIT_ORDER, before the tasks */
+    COMMON_ARGS = 17, /* of SUBMIT_ORDER, before the tasks */
     TASK_ARGS = 5,    /* of each task */
+    AT_FOUND = 1,     /* element of the reply FOUND */
+    ORDER_LIVES = 2,  /* a key is known for longer than its tasks are kept */
 };
 
 #define REFUSAL_UNKNOWN  "UNKNOWN_UPLOAD" /* answers of SUBMIT that we pass in */
@@ -49,7 +51,7 @@ struct submit_call {
 
     /* Copies that wait for INPUTS and RESERVE; NULL without uploads and spending limits. */
     struct submission *waiting[SUBMIT_ORDER_MAX];
-    char *order_id;
+    struct order_identity *order; /* NULL for a single task too */
 };
 
 struct submitter {
@@ -74,7 +76,7 @@ static void end_call(struct submit_call *call)
     LIST_REMOVE(call, link);
     for (size_t i = 0; i < call->count; i++)
         submission_destroy(call->waiting[i]);
-    free(call->order_id);
+    free(call->order);
     free(call);
 }
 
@@ -100,6 +102,7 @@ static enum submit_outcome outcome_of(const redisReply *reply)
     } words[] = {
         {"NEW",            SUBMIT_NEW             },
         {"SAME",           SUBMIT_SAME            },
+        {"FOUND",          SUBMIT_FOUND           },
         {"CONFLICT",       SUBMIT_CONFLICT        },
         {"FULL",           SUBMIT_FULL            },
         {"CLIENT_FULL",    SUBMIT_CLIENT_FULL     },
@@ -140,6 +143,7 @@ enum problem submit_problem(enum submit_outcome outcome)
         return PROBLEM_INPUTS_TOO_LARGE;
     case SUBMIT_NEW:
     case SUBMIT_SAME:
+    case SUBMIT_FOUND:
     case SUBMIT_FAILED:
         break;
     }
@@ -283,7 +287,7 @@ static struct submit_call *create_submit_call(struct submitter *submitter, const
 /* -- what comes before SUBMIT */
 
 /* refusal: as for send_submit. */
-static int send_order(const char *order_id, struct submission *const submissions[], const char *refusal,
+static int send_order(const struct order_identity *order, struct submission *const submissions[], const char *refusal,
                       struct submit_call *call);
 
 static void submit_refuse(struct submit_call *call, enum submit_outcome outcome)
@@ -300,8 +304,8 @@ static void submit_refuse(struct submit_call *call, enum submit_outcome outcome)
 /* After INPUTS and RESERVE. */
 static void submit_waiting(struct submit_call *call, const char *refusal)
 {
-    int err = call->order_id ? send_order(call->order_id, call->waiting, refusal, call)
-                             : send_submit(call->submitter, call->waiting[0], refusal, call);
+    int err = call->order ? send_order(call->order, call->waiting, refusal, call)
+                          : send_submit(call->submitter, call->waiting[0], refusal, call);
 
     if (err)
         submit_refuse(call, SUBMIT_FAILED);
@@ -393,7 +397,7 @@ static void submit_without_inputs(struct submit_call *call, enum inputs_outcome 
 
     if (outcome == INPUTS_FAILED)
         submit_refuse(call, SUBMIT_FAILED);
-    else if (call->order_id)
+    else if (call->order)
         submit_refuse(call, is_large ? SUBMIT_INPUTS_TOO_LARGE : SUBMIT_UNKNOWN_UPLOAD);
     else if (send_submit(call->submitter, call->waiting[0], is_large ? REFUSAL_LARGE : REFUSAL_UNKNOWN, call))
         submit_refuse(call, SUBMIT_FAILED);
@@ -493,6 +497,8 @@ static bool read_order(const struct submit_call *call, const redisReply *reply, 
     }
     if (!ok)
         results[0] = read_result(call, reply, &logs[0]);
+    if (results[0].outcome == SUBMIT_FOUND)
+        results[0].order_id = script_text(reply, AT_FOUND, NULL);
     return ok;
 }
 
@@ -513,16 +519,17 @@ static void submit_order_on_reply(const redisReply *reply, int err, void *arg)
     end_call(call);
 }
 
-static int send_order(const char *order_id, struct submission *const submissions[], const char *refusal,
+static int send_order(const struct order_identity *order, struct submission *const submissions[], const char *refusal,
                       struct submit_call *call)
 {
     const struct submitter_config *limits = &call->submitter->config;
     const struct submission *first = submissions[0];
+    const int64_t lifetime_ms = ORDER_LIVES * (limits->queue_ttl_ms + limits->retention_ms);
     char prefix[KEYS_PREFIX_SIZE], paid_calls[DECIMAL_SIZE], retention[DECIMAL_SIZE], limit[DECIMAL_SIZE],
         wait[DECIMAL_SIZE], client_limit[DECIMAL_SIZE], images[DECIMAL_SIZE], images_limit[DECIMAL_SIZE],
-        until[DECIMAL_SIZE];
+        until[DECIMAL_SIZE], window[DECIMAL_SIZE], lifetime[DECIMAL_SIZE];
     struct script_arg args[COMMON_ARGS + SUBMIT_ORDER_MAX * TASK_ARGS] = {
-        SCRIPT_TEXT(order_id),
+        SCRIPT_TEXT(order->id),
         {paid_calls,   decimal_write(paid_calls,   first->max_paid_calls)   },
         {retention,    decimal_write(retention,    limits->retention_ms)    },
         {limit,        decimal_write(limit,        limits->queue_limit)     },
@@ -534,6 +541,11 @@ static int send_order(const char *order_id, struct submission *const submissions
         SCRIPT_TEXT(first->owes),
         SCRIPT_TEXT(refusal),
         {until,        decimal_write(until,        call->until_ms)          },
+        SCRIPT_TEXT(order->is_known ? "" : order->body),
+        SCRIPT_TEXT(order->is_known ? "" : order->key),
+        SCRIPT_TEXT(order->is_retry ? "1" : "0"),
+        {window,       decimal_write(window,       limits->order_window_ms) },
+        {lifetime,     decimal_write(lifetime,     lifetime_ms)             },
     };
 
     for (size_t i = 0; i < call->count; i++) {
@@ -554,8 +566,18 @@ static int send_order(const char *order_id, struct submission *const submissions
                       submit_order_on_reply, call, &call->run);
 }
 
-int submit_order_start(struct submitter *submitter, const char *order_id, struct submission *const submissions[],
-                       size_t count, submit_order_fn *done, void *arg, struct submit_call **out)
+static struct order_identity *copy_order(const struct order_identity *order)
+{
+    struct order_identity *copy = malloc(sizeof(*copy));
+
+    if (copy)
+        *copy = *order;
+    return copy;
+}
+
+int submit_order_start(struct submitter *submitter, const struct order_identity *order,
+                       struct submission *const submissions[], size_t count, submit_order_fn *done, void *arg,
+                       struct submit_call **out)
 {
     struct submit_call *call = create_submit_call(submitter, submissions[0], arg);
     bool ok = true;
@@ -566,9 +588,9 @@ int submit_order_start(struct submitter *submitter, const char *order_id, struct
     call->count = count;
     if (!needs_steps(submissions[0]))
         return keep_call(
-            call, send_order(order_id, submissions, submissions[0]->money.unpriced ? REFUSAL_UNPRICED : "", call), out);
-    call->order_id = strdup(order_id);
+            call, send_order(order, submissions, submissions[0]->money.unpriced ? REFUSAL_UNPRICED : "", call), out);
+    call->order = copy_order(order);
     for (size_t i = 0; ok && i < count; i++)
         ok = keep_copy(call, i, submissions[i]);
-    return keep_call(call, ok && call->order_id ? begin_steps(call, submissions[0]) : ERR_NO_MEMORY, out);
+    return keep_call(call, ok && call->order ? begin_steps(call, submissions[0]) : ERR_NO_MEMORY, out);
 }

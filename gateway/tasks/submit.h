@@ -6,7 +6,8 @@
  * A submission with uploads is sent after the script INPUTS has told the names of their objects. If it cannot be fulfilled, a task that
  * exists is found nevertheless.
  *
- * The tasks of one order of the OpenAI API are created together (script SUBMIT_ORDER).
+ * The tasks of one order of the OpenAI API are created together (script SUBMIT_ORDER). The same step finds the order that the request
+ * repeats, and then creates nothing: the caller submits again with the ids of that order.
  *
  * Where a spending limit applies, RESERVE comes before SUBMIT. If it refuses, SUBMIT is sent all the same, and only looks for the task: a
  * repeated request needs no room. Reservations that no new task has got are released.
@@ -17,10 +18,13 @@
 #ifndef ARKRELAY_GATEWAY_TASKS_SUBMIT_H
 #define ARKRELAY_GATEWAY_TASKS_SUBMIT_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "common/base/err.h"
 #include "common/base/problem.h"
+#include "common/task/task.h"
+#include "common/task/task_spec.h"
 #include "gateway/request/on_disconnect.h"
 #include "gateway/tasks/submission.h"
 
@@ -31,7 +35,8 @@ struct submit_call;
 
 enum submit_outcome {
     SUBMIT_NEW,
-    SUBMIT_SAME, /* the task exists, with the same request */
+    SUBMIT_SAME,  /* the task exists, with the same request */
+    SUBMIT_FOUND, /* the request repeats an order, see submit_order_start */
     SUBMIT_CONFLICT,
     SUBMIT_FULL,
     SUBMIT_CLIENT_FULL, /* the client has the maximum number of live tasks */
@@ -44,7 +49,22 @@ enum submit_outcome {
     SUBMIT_FAILED,           /* no usable reply from Redis; the task may exist */
 };
 
-enum problem submit_problem(enum submit_outcome outcome); /* for outcomes other than NEW and SAME */
+enum problem submit_problem(enum submit_outcome outcome); /* for outcomes other than NEW, SAME and FOUND */
+
+enum {
+    ORDER_ID_BYTES = 16,
+    ORDER_ID_SIZE = 2 * ORDER_ID_BYTES + 1,
+    ORDER_HASH_SIZE = TASK_CLIENT_MAX + 1 + TASK_HASH_SIZE
+};
+
+/* An order of the OpenAI API, and what its repetitions have in common. Hashes have the client's name in front: "<client>.<hash>". */
+struct order_identity {
+    char id[ORDER_ID_SIZE];
+    char body[ORDER_HASH_SIZE];
+    char key[ORDER_HASH_SIZE]; /* of the Idempotency-Key; "": none */
+    bool is_retry;             /* as the client says */
+    bool is_known;             /* this order was found, and is not looked for */
+};
 
 struct submit_result {
     enum submit_outcome outcome;
@@ -52,13 +72,15 @@ struct submit_result {
     int64_t images_left;             /* for NEW: of the client's day; -1: no limit */
     int64_t day_left_ms;             /* for NEW, IMAGES and BUDGET: until the limit is reset; else 0 */
     const struct spending *spending; /* for NEW and BUDGET, where a spending limit applies; else NULL */
+    const char *order_id;            /* for FOUND, else NULL */
 };
 typedef void submit_fn(const struct submit_result *result, void *arg);
 
 struct submitter_config {
     struct redis *redis; /* borrowed */
     int64_t queue_limit, queue_ttl_ms, retention_ms;
-    int64_t upload_life_ms; /* how long the uploads of a new task can be used; 0: there are no uploads */
+    int64_t order_window_ms; /* how long an order without an Idempotency-Key is found */
+    int64_t upload_life_ms;  /* how long the uploads of a new task can be used; 0: there are no uploads */
     /* The object of an upload that a task uses ends too early. May be NULL. */
     void (*on_short_upload)(const char *client, const char *sha256, const char *name, void *arg);
     /* A new task was accepted after submit_cancel. */
@@ -76,10 +98,12 @@ void submit_cancel(struct submit_call *call); /* accepts NULL; does not undo the
 
 /* The tasks of an order, all accepted or none. Tasks of it that have failed without a charge run again, and are NEW. All submissions have
  * the same client, limits, images, uploads, terms of money (but for the reservation), trace and request id. on_abandoned is not called: its tasks continue.
- * Accepted: one result per task, all with a log. Refused: one result without a log. */
+ * Accepted: one result per task, all with a log. Refused: one result without a log. FOUND: one result with the id of the order that the
+ * request repeats; an order without a key is found once. */
 enum { SUBMIT_ORDER_MAX = 10 };
 typedef void submit_order_fn(const struct submit_result *results, void *arg);
-int submit_order_start(struct submitter *submitter, const char *order_id, struct submission *const submissions[],
-                       size_t count, submit_order_fn *done, void *arg, struct submit_call **call) MUST_CHECK;
+int submit_order_start(struct submitter *submitter, const struct order_identity *order,
+                       struct submission *const submissions[], size_t count, submit_order_fn *done, void *arg,
+                       struct submit_call **call) MUST_CHECK;
 
 #endif

@@ -19,6 +19,7 @@ import zlib
 from bench.systems import ArkRelay
 from support.certificates import Pair
 from support.http_client import fetch
+from support.images import chunk
 from support.nginx import is_listening
 from support.processes import Deadline, Program, eventually
 from support.redis_server import free_port
@@ -45,8 +46,6 @@ http {{
 
 def png(size):
     """An image whose bytes are mostly those of one chunk that decoders ignore."""
-    def chunk(kind, data):
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
     head = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", 1, 1, 8, 2, 0, 0, 0)) + chunk(b"IDAT", zlib.compress(bytes(4)))
     end = chunk(b"IEND", b"")
     return head + chunk(b"arKr", os.urandom(size - len(head) - len(end) - 12)) + end

@@ -187,6 +187,10 @@ class Page:
         if text:
             self.browser.ask("POST", f"/element/{element}/value", {"text": text})
 
+    def choose(self, selector, path):
+        """Chooses a file of this machine in a file input."""
+        self.browser.ask("POST", f"/element/{self._element(selector)}/value", {"text": str(path)})
+
     def press(self, *keys):
         """Presses keys, given by their WebDriver code points, one after the other."""
         strokes = [{"type": kind, "value": key} for key in keys for kind in ("keyDown", "keyUp")]

@@ -10,6 +10,7 @@ import unittest
 from driver import ENTER
 from page_case import LOADED, STATE, PlaygroundTest, close_browser
 from support.processes import binary
+from support.receiver import SECRET, Receiver
 
 
 def tearDownModule():
@@ -144,6 +145,27 @@ class Tasks(PlaygroundTest):
         self.assertEqual(page.run("return document.querySelector('#model').options[0].textContent"), "Default: Seedream 4.0")
         page.run("document.querySelector('#options').scrollIntoView()")
         self.assert_sound_everywhere(page, "playground-model")
+
+    def test_a_webhook_is_part_of_the_request_if_the_server_has_webhooks(self):
+        self.forgiven = ("422",)
+        receiver = Receiver()
+        self.addCleanup(receiver.close)
+        gateway = self.world.gateway(WEBHOOK_SECRET=SECRET, WEBHOOK_PRIVATE="on")
+        self.world.worker(WEBHOOK_SECRET=SECRET, WEBHOOK_PRIVATE="on", WORKER_ROLES="outbox", ARK_API_KEY="")
+        page = self.open(gateway=gateway)
+        page.click("#options summary")
+        page.wait("document.querySelector('#webhook').checkVisibility()")
+        page.fill("#webhook", "ftp://example.com/")
+        page.click("#generate")
+        page.wait_text("#webhook-error", "http")
+        self.assert_sound_everywhere(page, "playground-webhook")
+        page.fill("#webhook", receiver.url)
+        task_id = self.generate(page, "images=1")
+        self.wait_state(page, "done")
+        delivery, = receiver.wait(1)
+        self.assertEqual((delivery.json()["event"], delivery.json()["data"]["task_id"]), ("done", task_id))
+        self.assertIn(receiver.url, page.text("#code-text"))
+        self.assertNotIn("webhook", self.shown_fields(self.open()))
 
     def test_parameters_of_the_model_are_part_of_the_request(self):
         page = self.open()

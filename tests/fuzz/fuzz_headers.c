@@ -1,5 +1,5 @@
-/* Parsers of request header values: traceparent, Content-Type, Accept, Origin, Last-Event-ID, and the id of a task. Each one gets the
- * same bytes, in an exact allocation. */
+/* Parsers of short texts in requests: traceparent, Content-Type, Accept, Origin, Last-Event-ID, Range, If-Range, If-None-Match, the id of a
+ * task, and the days of GET /usage. Each one gets the same bytes, in an exact allocation. */
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -8,6 +8,8 @@
 #include "common/task/task.h"
 #include "common/task/task_event.h"
 #include "gateway/access/cors.h"
+#include "gateway/api/period.h"
+#include "gateway/request/byte_range.h"
 #include "gateway/request/headers.h"
 #include "tests/fuzz/must.h"
 
@@ -65,17 +67,55 @@ static void check_ids(const char *text, size_t len)
         must(cursor.epoch >= 0 && cursor.n >= 0);
 }
 
+/* A part is within the body, whatever its size. */
+static void check_range(const char *text, size_t len)
+{
+    static const int64_t sizes[] = {0, 1, 12 << 20, INT64_MAX};
+    const struct http_text value = {text, len};
+    const struct http_request plain = {.headers = {{{"Range", 5}, value}}, .header_count = 1};
+    const struct http_request conditional = {
+        .headers = {{{"If-None-Match", 13}, value}, {{"If-Range", 8}, value}, {{"Range", 5}, {"bytes=0-", 8}}},
+        .header_count = 3
+    };
+
+    for (size_t i = 0; i < sizeof(sizes) / sizeof(*sizes); i++) {
+        struct byte_range range = byte_range_read(&plain, "\"e\"", sizes[i]);
+
+        must(range.kind != BYTE_RANGE_NONE_MATCH);
+        if (range.kind == BYTE_RANGE_PART)
+            must(range.at >= 0 && range.len > 0 && range.at <= sizes[i] - range.len);
+        (void)byte_range_read(&conditional, "\"e\"", sizes[i]);
+    }
+}
+
+/* A day or month that is read is written as the same text. */
+static void check_period(const char *text)
+{
+    static const enum period_kind kinds[] = {PERIOD_DAY, PERIOD_MONTH};
+    char again[PERIOD_TEXT_SIZE];
+    int64_t period;
+
+    for (size_t i = 0; i < sizeof(kinds) / sizeof(*kinds); i++)
+        if (period_read(kinds[i], text, &period)) {
+            period_text(kinds[i], period, again);
+            must(!strcmp(again, text));
+        }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    char *text = malloc(size + !size);
+    char *text = malloc(size + !size), *terminated = strndup((const char *)data, size);
 
-    must(text != NULL);
+    must(text && terminated);
     if (size)
         memcpy(text, data, size);
     check_trace(text, size);
     check_origin(text, size);
     check_media(text, size);
     check_ids(text, size);
+    check_range(text, size);
+    check_period(terminated);
+    free(terminated);
     free(text);
     return 0;
 }

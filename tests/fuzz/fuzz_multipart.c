@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "common/base/buf.h"
+#include "common/base/utf8.h"
 #include "common/http/multipart.h"
 #include "tests/fuzz/must.h"
 
@@ -33,6 +34,7 @@ static bool on_part(const struct http_multipart_part *part, void *arg)
 
     must(!story->open && ++story->parts <= limits.parts_max);
     must(part->name[0] && strlen(part->name) <= HTTP_MULTIPART_NAME_MAX);
+    must(utf8_is_valid(part->name, strlen(part->name)));
     story->open = true;
     buf_addf(&story->told, "%s(%zu %s %d ", story->parts > 1 ? ")" : "", strlen(part->name), part->name, part->is_file);
     buf_add(&story->told, part->content_type.data, part->content_type.len);

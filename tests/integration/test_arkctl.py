@@ -214,6 +214,18 @@ class Get(Commands, ProcessTest):
         self.assertEqual(done.documents(), [{"saved": str(self.images / name), "index": n} for n, name in enumerate(names)])
         self.assertEqual((self.images / names[0]).read_bytes(), bodies[0])
 
+    def test_submit_prints_and_saves_the_stored_images(self):
+        storage = {"STORAGE": os.path.join(self.folder.name, "pictures")}
+        self.gateway = self.world.gateway(GATEWAY_ADMIN_KEY=KEY, **storage)
+        self.env["ARKRELAY_URL"] = self.gateway.url
+        self.world.worker(**storage)
+        stored = [image["stored_url"] for image in self.make("t1")]
+        for link in stored:
+            eventually(lambda link=link: self.gateway.get(link).status == 200, "it is stored")
+        self.world.ark.kill()
+        done = self.arkctl("submit", *URLS, "--prompt", sim("t1", "images=2"), "--images", 2, "--task-id", "t1", "--save", self.images)
+        self.assertEqual(done.out.splitlines(), [self.gateway.url + link for link in stored] + [str(self.images / f"t1-{n}.jpeg") for n in (0, 1)])
+
     def test_images_of_ark(self):
         self.world.worker()
         self.make("t1")

@@ -194,6 +194,18 @@ class BenchTest(ProcessTest):
         self.assertEqual([10, 10], [run["open"] for run in fleet["runs"]])
         self.assertEqual(sum(run["received"] for run in fleet["runs"]), fleet["took"]["count"])
 
+    def test_pictures_are_copied_into_a_directory_and_a_bucket(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = pathlib.Path(folder, "raw.json")
+            done = subprocess.run([sys.executable, "-B", ROOT / "tests/bench/run_bench.py", os.environ["ARKRELAY_BIN"], "--smoke",
+                                   "--no-peers", "--out", path, "copies"], capture_output=True, text=True, check=False, timeout=4 * DEADLINE)
+            self.assertEqual(0, done.returncode, done.stderr)
+            result, = json.loads(path.read_text(encoding="utf-8"))["results"]
+        values = {row["what"]: row["value"] for row in result["rows"]}
+        for place in ("directory", "S3"):
+            self.assertAlmostEqual(values[f"4 copies of 1 MiB, {place}"] / values[f"… curl, {place}"], values[f"… ratio to curl, {place}"])
+            self.assertEqual(values[f"… copied again, {place}"], 0)
+
     def test_two_sets_of_programs_are_measured_in_turn(self):
         with tempfile.TemporaryDirectory() as folder:
             path, other = pathlib.Path(folder, "raw.json"), pathlib.Path(folder, "bin")

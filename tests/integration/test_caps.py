@@ -9,7 +9,7 @@ import tempfile
 import types
 import unittest
 
-from support.http_client import fetch
+from support.http_client import Connection, fetch
 from support.judge import Judge
 from support.money import read_money
 from support.processes import ProcessTest, eventually
@@ -146,6 +146,34 @@ class Refusals(CapsTest):
         answer = fetch(gateway.address, "POST", "/v1/images/generations", {**body, "n": 3, "prompt": sim("o", "images=1")})
         self.assertEqual(answer.status, 200)
         self.settled(3 * IMAGE)
+
+    def ask_and_leave(self, gateway, body):
+        with Connection(gateway.address) as connection:
+            connection.request("POST", "/v1/images/generations", body)
+            eventually(lambda: self.world.look().tasks, "the order is accepted")
+        eventually(lambda: self.world.redis("KEYS", "arkrelay:{0}:unanswered:*"), "the gateway knows that the client has left")
+
+    def test_a_repeated_order_needs_no_room_in_the_limit(self):
+        gateway = self.gateway(GATEWAY_CLIENT_SPEND_DAY="0.1", MAX_PAID_CALLS=1)
+        body = {"prompt": sim("o", "images=1"), "model": FOUR, "n": 2, "response_format": "url"}
+        self.ask_and_leave(gateway, body)
+        self.assertEqual(self.money().reserved(), 2 * IMAGE)
+        self.worker()
+        self.assertEqual(fetch(gateway.address, "POST", "/v1/images/generations", body).status, 200)
+        self.settled(2 * IMAGE)
+
+    def test_a_repeated_order_that_starts_again_has_its_own_reservation(self):
+        """The reservation that was made before the order was known is released first: the limit has room for one."""
+        gateway = self.gateway(GATEWAY_CLIENT_SPEND_DAY="0.03", MAX_PAID_CALLS=1)
+        body = {"prompt": sim("o", "images=1"), "model": FOUR, "response_format": "url"}
+        self.world.ark.script({"status": 400})
+        self.ask_and_leave(gateway, body)
+        self.worker()
+        self.world.wait_all_final()
+        self.settled(0)
+        answer = fetch(gateway.address, "POST", "/v1/images/generations", body)
+        self.assertEqual((answer.status, len(self.world.look().tasks)), (200, 1), answer.body)
+        self.settled(IMAGE)
 
 
 class Ends(CapsTest):

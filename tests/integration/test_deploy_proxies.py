@@ -20,10 +20,10 @@ from support.certificates import Pair
 from support.documents import ROOT
 from support.http_client import Connection, EventStream, fetch
 from support.nginx import Nginx, is_listening
+from support.images import png
 from support.processes import DEADLINE, ProcessTest, Program, eventually
 from support.redis_server import free_port
 from support.world import BASE, World, request, sim
-from test_uploads import png
 
 NGINX = ROOT / "deploy/nginx/arkrelay.conf"
 CADDY = ROOT / "deploy/caddy/Caddyfile"

@@ -19,6 +19,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "common/base/buf.h"
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/base/loop.h"
@@ -140,6 +141,7 @@ static int set_up(void **state)
     char *environment[] = {listen_on, tail_check, admin_key, NULL};
     const struct options_world options = {.environment = environment, .env_file = TEST_DATA "/no.env", stdout, stderr};
     const char *why = "";
+    struct buf reason;
     char url[128];
 
     (void)state;
@@ -154,6 +156,7 @@ static int set_up(void **state)
     world.keyring = keyring_create(&(struct keyring_config){.open = everything_limited});
     world.models = catalogue_file_open("", "test", "test");
     world.metrics = gateway_metrics_create(1, api_routes, api_route_count);
+    buf_init(&reason, 1024);
     world.gateway = gateway_create(&(struct gateway_config){.options = &world.options,
                                                             .redis = &world.address,
                                                             .cors = world.cors,
@@ -162,7 +165,8 @@ static int set_up(void **state)
                                                             .keyring = world.keyring,
                                                             .models = world.models,
                                                             .listen = world.options.listen},
-                                   &why);
+                                   &reason);
+    buf_deinit(&reason);
     assert_non_null(world.gateway);
     await_redis();
     return 0;

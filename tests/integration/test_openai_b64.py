@@ -9,10 +9,10 @@ import tempfile
 import unittest
 
 from support.http_client import Connection, fetch
+from support.images import png
 from support.processes import ProcessTest, eventually
 from support.world import BASE, World
 from test_openai import Asking, chunks
-from test_uploads import png
 
 PATH = "/v1/images/generations"
 BODY = {"prompt": "a red bicycle", "response_format": "b64_json"}

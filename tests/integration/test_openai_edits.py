@@ -8,11 +8,12 @@ import tempfile
 import unittest
 
 from support.http_client import Connection, fetch
+from support.images import png
 from support.processes import ProcessTest, eventually
 from support.world import BASE, World
 from test_gateway_keys import Key
 from test_metrics import scrape
-from test_uploads import IMAGES, PNG, form, png
+from test_uploads import IMAGES, PNG, form
 
 PATH = "/v1/images/edits"
 JPEG = (IMAGES / "baseline.jpg").read_bytes()
@@ -64,9 +65,12 @@ class Edits(EditTest):
         stored = json.loads(self.world.redis("LINDEX", "arkrelay:{0}:events:public." + first, 0))
         self.assertEqual(stored, {"max_images": 1, "prompt": "a blue bicycle", "urls": [upload_of(JPEG), upload_of(PNG)], "watermark": True})
 
-    def test_a_link_beside_a_file(self):
-        answer = self.send(("image", None, b"https://example.com/a.jpg"), ("image", "a.png", PNG), PROMPT, URL)
-        self.assertEqual(self.request_of(answer)["urls"], ["https://example.com/a.jpg", upload_of(PNG)])
+    def test_links_and_files_keep_their_order(self):
+        link = "https://example.com/a.jpg"
+        parts = {link: ("image", None, link.encode()), upload_of(PNG): ("image", "a.png", PNG), upload_of(JPEG): ("image[]", "b.jpg", JPEG)}
+        for urls in ([link, upload_of(PNG)], [upload_of(PNG), link], [upload_of(JPEG), link, upload_of(PNG)]):
+            answer = self.send(*(parts[url] for url in urls), PROMPT, URL)
+            self.assertEqual(self.request_of(answer)["urls"], urls)
 
     def test_a_large_image_arrives_in_pieces(self):
         large = png(1000, 1000, size=8 << 20)
@@ -116,6 +120,11 @@ class Edits(EditTest):
         self.assert_error(self.send(PROMPT, ("image", "a.txt", b"no image")), 415, "not_an_image")
         kind, body = form(PROMPT, ("image", "a.png", PNG))
         self.assert_error(fetch(self.gateway.address, "POST", PATH, body[:-10], kind), 400, "invalid_multipart")
+        for name in (b"\x80" * 128, b"photo\xff", "图".encode()[:2]):
+            for end in (b'"', b'"; filename="a.png"'):
+                kind, body = form(PROMPT, ("photo", None, b"x"))
+                body = body.replace(b'name="photo"', b'name="' + name + end)
+                self.assert_error(fetch(self.gateway.address, "POST", PATH, body, kind), 400, "invalid_multipart")
         self.assert_error(fetch(self.gateway.address, "POST", PATH, {"prompt": "x"}), 415, "upload_content_type")
         self.assertEqual(fetch(self.gateway.address, "POST", PATH, b"x", {"Content-Type": kind["Content-Type"], "Content-Length": str(47 << 20)}).status, 413)
 

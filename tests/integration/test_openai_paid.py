@@ -103,10 +103,10 @@ class Paid(ProcessTest):
         cutter.cut("body")
         with self.assertRaises(OSError):
             fetch(cutter.address, "POST", PATH, {**BODY, "prompt": prompt})
-        eventually(lambda: self.world.redis("KEYS", "arkrelay:{client:public}:unanswered:*"), "the gateway knows")
+        eventually(lambda: self.world.redis("KEYS", "arkrelay:{0}:unanswered:*"), "the gateway knows")
 
     def cut_off(self):
-        self.world.redis("DEL", *(self.world.redis("KEYS", "arkrelay:{client:public}:unanswered:*") or ["none"]))
+        self.world.redis("DEL", *(self.world.redis("KEYS", "arkrelay:{0}:unanswered:*") or ["none"]))
         self.lose("cut off")
         self.images(self.ask(prompt="cut off"), 1)
         return 1

@@ -8,6 +8,7 @@ import types
 import unittest
 
 from support.http_client import fetch
+from support.outbox import make_due
 from support.picture_test import IMAGE, PREFIX, PictureTest, Slow
 from support.processes import binary, eventually
 from support.s3_bucket import Bucket
@@ -155,6 +156,26 @@ class Faults(BucketTest):
         worker.wait_for("the storage does not take pictures")
         self.bucket.store.stall.set()
         self.wait_state(image, "stored")
+
+    def test_bytes_that_the_bucket_may_have_leave_it_again(self):
+        """A PUT is executed, and its answer lost. The event has the bytes, so no task and no client would ever name the object."""
+        gateway, worker = self.start(self.world(), ARK_RESPONSE_FORMAT="b64_json")
+        self.bucket.lose(100)
+        image = self.make(gateway)[-1].data["generated_images"][0]
+        self.assertTrue(image["url"].startswith("data:image/jpeg;base64,"))
+        [key] = self.bucket.keys()
+        [hash] = self.redis("KEYS", PREFIX + "picture:*")
+        self.assertEqual((hash.decode().rpartition(":")[2], self.redis("HGET", hash, "state")), (key.rpartition("/")[2], b"erased"))
+        self.bucket.heal()
+        make_due(self.redis, "deletions")
+        eventually(lambda: self.bucket.keys() == [], "the object is gone")
+
+    def test_bytes_that_the_bucket_refuses_owe_nothing(self):
+        gateway, _ = self.start(self.world(), ARK_RESPONSE_FORMAT="b64_json")
+        self.bucket.fail(403, "AccessDenied", 100)
+        image = self.make(gateway)[-1].data["generated_images"][0]
+        self.assertTrue(image["url"].startswith("data:image/jpeg;base64,"))
+        self.assertEqual(self.redis("KEYS", PREFIX + "picture:*"), [])
 
     def test_a_request_is_repeated_after_a_cut_connection(self):
         gateway, worker = self.start(self.world())

@@ -34,7 +34,7 @@ static void on_outcome(const redisReply *reply, int err, void *arg)
     snprintf(outcome->error, sizeof(outcome->error), "%s", reply->type == REDIS_REPLY_ERROR ? reply->str : "");
 }
 
-enum { ARGS = 18 };
+enum { ARGS = 24 };
 
 static struct outcome run(struct fixture *fixture, enum script_id script, const char *const words[ARGS])
 {
@@ -83,10 +83,9 @@ static const struct {
     { "LIMIT lets a new client pass", SCRIPT_LIMIT, {"600"}, "OK" },
     { "PRESENCE removes a process", SCRIPT_PRESENCE, {"host:1", "0"}, "OK" },
     { "TAILS names an unknown task", SCRIPT_TAILS, {"public.none", "1", "0"}, NULL },
-    { "SUBMIT_ORDER takes the tasks of an order", SCRIPT_SUBMIT_ORDER, {"o", "2", "60000", "10", "60000", "10", "", "1", "0", "", "", "0", "public.o.0", "hash", "{\"urls\":[]}", "", ""}, "ACCEPTED" },
-    { "ORDER registers an order", SCRIPT_ORDER, {"body", "", "0", "o", "1", "public.o.0", "1000", "60000"}, "NEW" },
+    { "SUBMIT_ORDER takes the tasks of an order", SCRIPT_SUBMIT_ORDER, {"o", "2", "60000", "10", "60000", "10", "", "1", "0", "", "", "0", "public.body", "", "0", "1000", "60000", "public.o.0", "hash", "{\"urls\":[]}", "", ""}, "ACCEPTED" },
     { "MINE lists tasks", SCRIPT_MINE, {"public", "all", "", "10"}, "MINE" },
-    { "DELIVERY is noted", SCRIPT_DELIVERY, {"body", "", "o", "unanswered", "1000"}, "OK" },
+    { "DELIVERY is noted", SCRIPT_DELIVERY, {"public.body", "o", "unanswered", "1000"}, "OK" },
     { "LEASE of an empty queue has no entry", SCRIPT_LEASE, {"copies", "10", "4", "60000", "nonce"}, NULL },
     { "SETTLE of an unknown picture says so", SCRIPT_SETTLE, {"copies", "00", "nonce.1", "host"}, "ERASED" },
     { "UPLOAD may begin", SCRIPT_UPLOAD, {"", "0", "10", "1000", "60000", "", "", "", "", "", ""}, "OK" },

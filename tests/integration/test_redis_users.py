@@ -76,7 +76,7 @@ class Users(ProcessTest):
             with Connection(gateway.address) as connection:     # an order without an answer, then its repetition
                 connection.request("POST", "/v1/images/generations", {"prompt": "x"})
                 eventually(lambda: world.redis("HGET", "arkrelay:{0}:queue", "waiting") == b"2", "the order is accepted")
-            eventually(lambda: world.redis("KEYS", "arkrelay:{client:public}:unanswered:*"), "it is known that the client has left")
+            eventually(lambda: world.redis("KEYS", "arkrelay:{0}:unanswered:*"), "it is known that the client has left")
             self.assertEqual(gateway.cancel("early").status, 200)
             with gateway.generate("t1", prompt=sim("t1", "images=2")) as stream:
                 stream.next_event()

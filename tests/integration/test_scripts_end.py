@@ -295,7 +295,7 @@ class Kept(ScriptTest):
         """The final event's bytes, by the scripts that answer it."""
         data = [self.scripts("status", "public.t1")[4], self.scripts("story", "public.t1")[6]]
         again = self.scripts("submit", "public.t1", HASH, "{}", 2, 60_000, 100, 60_000, 100, "", 3, 0, "")
-        order = self.scripts("submit_order", "o", 2, 60_000, 100, 60_000, 100, "", 3, 0, "", "", 0, "public.t1", HASH, "{}", "", "")
+        order = self.scripts("submit_order", "o", 2, 60_000, 100, 60_000, 100, "", 3, 0, "", "", 0, "", "", 0, 0, 0, "public.t1", HASH, "{}", "", "")
         elements = [self.scripts("read", "public.t1", 1)[4], self.scripts("story", "public.t1")[3], again[3], order[1][3]]
         *before, last = (raw for raw in self.redis("LRANGE", PREFIX + "events:public.t1", 2, -1))
         self.assertTrue(all(log[:-1] == before for log in elements))

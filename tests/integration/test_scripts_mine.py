@@ -101,7 +101,7 @@ class Listing(OwnTasks):
         self.assertEqual(self.task("a", "shop").fields["owes"], "l")
 
     def test_all_tasks_of_an_order(self):
-        self.run_script("submit_order", "o", 2, TTL_MS, 100, MINUTE, 100, "", 1, 0, "l", "", 0,
+        self.run_script("submit_order", "o", 2, TTL_MS, 100, MINUTE, 100, "", 1, 0, "l", "", 0, "", "", 0, 0, 0,
                         *(word for id in "ab" for word in (f"shop.{id}", "hash", "{}", "", "")))
         self.assertEqual(sorted(self.all()), ["a", "b"])
         look(self.redis).check()

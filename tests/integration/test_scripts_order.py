@@ -1,108 +1,167 @@
-"""ORDER, DELIVERY and SUBMIT_ORDER: the orders of the OpenAI API, and which request repeats which."""
+"""SUBMIT_ORDER and DELIVERY: the orders of the OpenAI API, and which request repeats which."""
 
 import unittest
 
+from support.resp import RedisError
 from support.script_test import TTL_MS, ScriptTest, compact
-from support.scripts import Scripts
 from support.store import look
 
-PREFIX = "arkrelay:{client:shop}:"
+PREFIX = "arkrelay:{0}:"
 WINDOW, LIFETIME = 600_000, 900_000
 REQUEST = compact({"model": "m", "prompt": "x", "urls": []})
+KINDS = ("unanswered:", "answered:", "idempotency:", "repeats:")
 
 
-class Orders(ScriptTest):
-    @classmethod
-    def setUpClass(cls):
-        super().setUpClass()
-        cls.shop = Scripts(cls.redis, PREFIX)
+class OrderTest(ScriptTest):
+    def submit(self, id, tasks, hash="hash", queue_limit=100, client_limit=100, images=1, images_limit=0, refusal="",
+               body="", key="", retried=0, window=WINDOW, lifetime=LIFETIME, run=None):
+        words = [word for task in tasks for word in (f"shop.{task}", hash, REQUEST, "", "")]
+        return (run or self.run_script)("submit_order", id, 2, TTL_MS, queue_limit, 60_000, client_limit, "", images, images_limit, "", refusal, 0,
+                                        body and f"shop.{body}", key and f"shop.{key}", retried, window, lifetime, *words)
 
-    def order(self, id, body="body", key="", retried=0, window=WINDOW, lifetime=LIFETIME):
-        return [word.decode() for word in self.shop("order", body, key, retried, id, 2, f"{id}-0 {id}-1", window, lifetime)]
+    def states(self):
+        return sorted(task.decode().rpartition(":")[2] for task in self.redis("KEYS", PREFIX + "task:*"))
 
-    def delivery(self, id, outcome, body="body", key="", window=WINDOW):
-        self.assertEqual(self.shop("delivery", body, key, id, outcome, window), [b"OK"])
+
+class Orders(OrderTest):
+    """Which request repeats which order."""
+
+    def order(self, id, body="body", **more):
+        answer = self.submit(id, [f"{id}-0", f"{id}-1"], body=body, hash=body, **more)
+        return [word.decode() for word in answer if isinstance(word, bytes)]
+
+    def delivery(self, id, outcome, body="body", window=WINDOW):
+        self.assertEqual(self.run_script("delivery", f"shop.{body}", id, outcome, window), [b"OK"])
 
     def keys(self):
-        return sorted(key.decode().removeprefix(PREFIX) for key in self.redis("KEYS", PREFIX + "*"))
+        names = sorted(key.decode().removeprefix(PREFIX) for key in self.redis("KEYS", PREFIX + "*"))
+        return [name for name in names if name.startswith(KINDS)]
+
+    def ttl(self, name):
+        return self.redis("PTTL", PREFIX + name)
 
     def test_equal_concurrent_requests_are_separate_orders(self):
-        self.assertEqual([self.order("a"), self.order("b")], [["NEW", "a"], ["NEW", "b"]])
-        self.assertEqual(self.order("c", retried=1), ["NEW", "c"])
-        self.assertEqual(self.redis("HGET", PREFIX + "order:a", "ids"), b"a-0 a-1")
+        self.assertEqual([self.order("a"), self.order("b"), self.order("c", retried=1)], 3 * [["ACCEPTED"]])
+        self.assertEqual((len(self.states()), self.keys()), (6, []))
 
     def test_a_delivered_order_is_found_by_retries_only(self):
         self.order("a")
         self.delivery("a", "answered")
-        self.assertEqual(self.order("b"), ["NEW", "b"])
-        self.assertEqual(self.order("c", retried=1, body="other"), ["NEW", "c"])
-        self.assertEqual([self.order("d", retried=1), self.order("e", retried=1)], 2 * [["SAME", "a"]])
+        self.assertEqual(self.order("b"), ["ACCEPTED"])
+        self.assertEqual(self.order("c", retried=1, body="other"), ["ACCEPTED"])
+        self.assertEqual([self.order("d", retried=1), self.order("e", retried=1)], 2 * [["FOUND", "a"]])
+        self.assertEqual(len(self.states()), 6)
 
     def test_an_undelivered_order_is_found_once(self):
         for id in "ab":
             self.order(id)
         for id in "ab":
             self.delivery(id, "unanswered")
-        self.assertEqual(self.order("c", body="other"), ["NEW", "c"])
-        self.assertEqual([self.order(id) for id in "def"], [["SAME", "a"], ["SAME", "b"], ["NEW", "f"]])
+        self.assertEqual(self.order("c", body="other"), ["ACCEPTED"])
+        self.assertEqual([self.order(id) for id in "def"], [["FOUND", "a"], ["FOUND", "b"], ["ACCEPTED"]])
         self.delivery("a", "unanswered")
-        self.assertEqual(self.order("g"), ["SAME", "a"])
+        self.assertEqual(self.order("g"), ["FOUND", "a"])
+
+    def test_each_client_has_its_own_orders(self):
+        self.order("a")
+        self.delivery("a", "unanswered")
+        words = ("club.b", "body", REQUEST, "", "")
+        self.assertEqual(self.run_script("submit_order", "b", 2, TTL_MS, 100, 60_000, 100, "", 1, 0, "", "", 0,
+                                         "club.body", "", 1, WINDOW, LIFETIME, *words)[0], b"ACCEPTED")
 
     def test_the_answer_was_sent_but_not_received(self):
         self.order("a")
         self.delivery("a", "answered")
         self.delivery("a", "unanswered")
-        self.assertEqual([self.order("b", retried=1), self.order("c", retried=1)], [["SAME", "a"], ["NEW", "c"]])
+        self.assertEqual([self.order("b", retried=1), self.order("c", retried=1)], [["FOUND", "a"], ["ACCEPTED"]])
+
+    def test_the_client_left_before_the_repeated_order_was_known(self):
+        """The gateway then reports the id that it made itself."""
+        for outcome, retried in (("unanswered", 0), ("answered", 1)):
+            with self.subTest(outcome):
+                self.fresh()
+                self.order("a")
+                self.delivery("a", outcome)
+                self.assertEqual(self.order("b", retried=retried), ["FOUND", "a"])
+                self.delivery("b", "unanswered")
+                self.assertEqual([self.order("c"), self.order("d", retried=1)], [["FOUND", "a"], ["ACCEPTED"]])
 
     def test_only_within_the_window(self):
         self.order("a")
         self.delivery("a", "unanswered")
-        self.assertEqual(self.order("b", window=-1), ["NEW", "b"])
+        self.assertEqual(self.order("b", window=-1), ["ACCEPTED"])
         self.delivery("a", "unanswered", window=WINDOW)
-        self.assertGreater(self.redis("PTTL", PREFIX + "unanswered:body"), WINDOW - 60_000)
+        self.assertGreater(self.ttl("unanswered:shop.body"), WINDOW - 60_000)
         self.delivery("a", "answered")
-        self.assertGreater(self.redis("PTTL", PREFIX + "answered:body"), WINDOW - 60_000)
+        self.assertGreater(self.ttl("answered:shop.body"), WINDOW - 60_000)
 
-    def test_an_expired_order_is_not_found(self):
-        self.order("a")
-        self.delivery("a", "unanswered")
-        self.delivery("a", "answered")
-        self.redis("DEL", PREFIX + "order:a")
-        self.assertEqual(self.order("b", retried=1), ["NEW", "b"])
+    def test_older_entries_are_dropped_with_the_one_that_is_found(self):
+        for entry in ("1 old", "2 older", f"{2**41} a", f"{2**41} b"):
+            self.redis("RPUSH", PREFIX + "unanswered:shop.body", entry)
+        self.assertEqual(self.order("c"), ["FOUND", "a"])
+        self.assertEqual(self.redis("LRANGE", PREFIX + "unanswered:shop.body", 0, -1), [f"{2**41} b".encode()])
 
     def test_an_idempotency_key_always_finds_its_order(self):
-        self.assertEqual([self.order("a", key="k"), self.order("b", key="k")], [["NEW", "a"], ["SAME", "a"]])
+        self.assertEqual([self.order("a", key="k"), self.order("b", key="k")], [["ACCEPTED"], ["FOUND", "a"]])
         self.assertEqual(self.order("c", key="k", body="other"), ["CONFLICT"])
-        for outcome in ("answered", "unanswered"):
-            self.delivery("a", outcome, key="k")
-            self.assertEqual(self.order("d", key="k"), ["SAME", "a"])
-        self.assertEqual([self.order("e"), self.order("f", retried=1)], [["NEW", "e"], ["NEW", "f"]])
+        self.assertEqual([self.order("e"), self.order("f", retried=1)], 2 * [["ACCEPTED"]])
+        self.assertEqual(self.order("g", key="k"), ["FOUND", "a"])
+
+    def test_a_key_is_kept_longer_by_each_repetition(self):
+        self.order("a", key="k", lifetime=60_000)
+        self.assertLessEqual(self.ttl("idempotency:shop.k"), 60_000)
+        self.order("b", key="k")
+        self.assertGreater(self.ttl("idempotency:shop.k"), 60_000)
+
+    def test_a_found_order_is_submitted_without_being_looked_for(self):
+        self.order("a")
+        self.delivery("a", "answered")
+        self.delivery("b", "unanswered")
+        answer = self.submit("a", ["a-0", "a-1"], hash="body", retried=1)
+        self.assertEqual([answer[0], answer[1][0], answer[2][0]], [b"ACCEPTED", b"SAME", b"SAME"])
+        self.assertEqual(self.order("c"), ["FOUND", "b"])
 
     def test_a_refused_order_writes_no_keys(self):
-        self.order("a", key="k")
-        self.delivery("a", "refused", key="k")
-        self.order("b")
-        self.delivery("b", "refused")
-        self.assertEqual(self.keys(), [])
+        for id, key, why in (("a", "k", {"queue_limit": 1}), ("b", "", {"queue_limit": 1}), ("c", "k", {"refusal": "BUDGET"})):
+            self.assertNotEqual(self.order(id, key=key, **why), ["ACCEPTED"])
+        self.assertEqual((self.keys(), self.states()), ([], []))
+
+    def test_a_repetition_is_found_where_a_new_order_would_be_refused(self):
+        self.order("a")
+        self.delivery("a", "unanswered")
+        self.assertEqual(self.order("b", refusal="BUDGET", queue_limit=0), ["FOUND", "a"])
 
     def test_lists_are_bounded_and_all_keys_expire(self):
         self.order("a", key="k")
         self.order("b")
         self.delivery("b", "answered")
+        self.assertEqual(self.order("d", retried=1), ["FOUND", "b"])
         for _ in range(150):
             self.delivery("c", "unanswered")
-        self.assertEqual(self.redis("LLEN", PREFIX + "unanswered:body"), 100)
+        self.assertEqual(self.redis("LLEN", PREFIX + "unanswered:shop.body"), 100)
+        self.assertEqual(len(self.keys()), 4)
         for key in self.keys():
-            self.assertGreater(self.redis("PTTL", PREFIX + key), 0, key)
+            self.assertGreater(self.ttl(key), 0, key)
+
+    def test_at_maxmemory_repetitions_are_answered_and_new_orders_refused(self):
+        self.order("a")
+        self.delivery("a", "answered")
+        self.order("b", body="other")
+        self.delivery("b", "unanswered", body="other")
+        self.addCleanup(self.redis, "CONFIG", "SET", "maxmemory", 0)
+        self.redis("CONFIG", "SET", "maxmemory", 1)
+        self.assertEqual(self.order("c", retried=1), ["FOUND", "a"])
+        self.assertEqual(self.order("d", body="other"), ["FOUND", "b"])
+        self.assertEqual(self.submit("a", ["a-0", "a-1"], hash="body")[0], b"ACCEPTED")
+        with self.assertRaisesRegex(RedisError, "OOM"):
+            self.order("e")
+        with self.assertRaisesRegex(RedisError, "OOM"):
+            self.order("f", key="k")
 
 
-class Submit(ScriptTest):
-    def tasks(self, *ids, hash="hash", order="o", queue_limit=100, client_limit=100, images=1, images_limit=0):
-        words = [word for id in ids for word in (f"shop.{id}", hash, REQUEST, "", "")]
-        return self.run_script("submit_order", order, 2, TTL_MS, queue_limit, 60_000, client_limit, "", images, images_limit, "", "", 0, *words)
-
-    def states(self):
-        return sorted(task.decode().rpartition(":")[2] for task in self.redis("KEYS", "arkrelay:{0}:task:*"))
+class Submit(OrderTest):
+    def tasks(self, *ids, order="o", **limits):
+        return self.submit(order, ids, **limits)
 
     def test_all_tasks_wait_in_order(self):
         answer = self.tasks("a", "b", "c")
@@ -129,7 +188,7 @@ class Submit(ScriptTest):
         self.assertEqual([task[4] for task in answer[1:]], 2 * [b"6"])
         self.assertEqual(self.tasks("c", images=2, images_limit=10)[1][4], b"4")
 
-    def fail(self, charge):
+    def fail_one(self, charge):
         """The first waiting task fails."""
         job = self.claim_one()
         self.begin(job)
@@ -137,10 +196,9 @@ class Submit(ScriptTest):
 
     def test_a_task_that_failed_without_a_charge_runs_again(self):
         epoch = int(self.tasks("a", "b", images_limit=10)[1][1])
-        self.fail("void")
+        self.fail_one("void")
         before = look(self.redis).counter("submitted")
-        first, second = self.scripts("submit_order", "o", 2, TTL_MS, 100, 60_000, 100, "", 1, 10, "", "", 0, "shop.a", "hash", REQUEST, "", "", "shop.b", "hash",
-                                     REQUEST, "", "")[1:]
+        first, second = self.tasks("a", "b", images_limit=10, run=self.scripts)[1:]     # run_script forbids a change of a final task
         after = look(self.redis)
         after.check()
         self.assertEqual((first[0], second[0], len(first[3])), (b"NEW", b"SAME", 1))
@@ -150,7 +208,7 @@ class Submit(ScriptTest):
 
     def test_a_task_that_may_have_been_charged_or_was_cancelled_does_not(self):
         self.tasks("a")
-        self.fail("unknown")
+        self.fail_one("unknown")
         self.assertEqual(self.tasks("a")[1][:3][::2], [b"SAME", b"failed"])
         self.tasks("b")
         self.cancel("shop.b")
@@ -158,7 +216,7 @@ class Submit(ScriptTest):
 
     def test_a_full_queue_does_not_touch_the_failed_task(self):
         self.tasks("a")
-        self.fail("void")
+        self.fail_one("void")
         before = look(self.redis).everything["task:shop.a"]
         self.assertEqual(self.tasks("a", queue_limit=0), [b"FULL"])
         self.assertEqual(look(self.redis).everything["task:shop.a"], before)

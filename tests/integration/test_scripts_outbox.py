@@ -116,6 +116,31 @@ class Owed(OutboxTest):
                 self.assertEqual(self.lease(), (-1, 0, []))
                 self.assertTrue(8 * DAY_MS < self.redis("PTTL", PREFIX + "picture:" + picture_id(1)) <= 9 * DAY_MS)
 
+    def test_a_picture_that_may_be_stored_owes_its_deletion(self):
+        """Its event has the bytes. The deletion is due when no late write can follow."""
+        for how in ("emit", "finish"):
+            with self.subTest(how):
+                self.fresh()
+                self.submit("t1")
+                job = self.claim_one()
+                self.begin(job)
+                day = (datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(days=7)).strftime("%Y%m%d")
+                data = ('{"task_id":"t1","message":"m","stage":"image","index":0,"image":{"url":"data:image/png;base64,AAAA","size":"2048x2048"}}\n'
+                        f"{picture_id(1)} {day} 0 erased")
+                if how == "emit":
+                    self.run_script("emit", job.id, job.fence, 1, data)
+                self.run_script("finish", job.id, job.fence, "done", "known", 0, "", "", *((1, data) if how == "finish" else ()))
+                kept = self.hash()
+                self.assertEqual((kept["state"], kept["owner"], kept["day"], kept["index"]), ("erased", "public", day, "0"))
+                due = self.scores("owed:deletions:storage")[picture_id(1)]
+                self.assertTrue(240_000 < due - self.now_ms() <= 300_000)
+                self.assertEqual((self.lease()[2], self.lease("deletions")[2]), ([], []))
+                self.redis("ZADD", PREFIX + "owed:deletions:storage", 1, picture_id(1))
+                self.redis("ZADD", PREFIX + "lanes:deletions", 1, "storage")
+                [entry] = self.lease("deletions")[2]
+                self.assertEqual((entry[0], entry[3:]), (picture_id(1), ["public", day, ""]))
+                self.assertTrue(8 * DAY_MS < self.redis("PTTL", PREFIX + "picture:" + picture_id(1)) <= 9 * DAY_MS)
+
     def test_a_public_url_and_a_path_of_its_own_change_nothing(self):
         self.submit("t1")
         job = self.claim_one()

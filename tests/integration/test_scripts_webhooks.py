@@ -190,7 +190,7 @@ class Owed(WebhookTest):
         self.assertEqual(len(self.waiting("mall.receiver.example:8443")), 1)
 
     def test_the_tasks_of_an_order_owe_too(self):
-        self.run_script("submit_order", "o", 2, TTL_MS, 10, 60_000, 10, "", 1, 0, "w", "", 0, "public.img-o", "hash", compact({"urls": URLS}), plan(), "")
+        self.run_script("submit_order", "o", 2, TTL_MS, 10, 60_000, 10, "", 1, 0, "w", "", 0, "", "", 0, 0, 0, "public.img-o", "hash", compact({"urls": URLS}), plan(), "")
         self.cancel("public.img-o")
         self.assertEqual(len(self.waiting()), 1)
 

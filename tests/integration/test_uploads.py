@@ -9,10 +9,10 @@ import socket
 import tempfile
 import threading
 import unittest
-import zlib
 
 from gateway_case import FORGETFUL_ASAN
 from support.http_client import Connection, fetch
+from support.images import png
 from support.processes import ProcessTest, eventually
 from support.s3_bucket import Bucket
 from support.world import BASE, World, sim
@@ -22,17 +22,6 @@ IMAGES = pathlib.Path(__file__).parents[1] / "data/images"
 PNG = (IMAGES / "rgb.png").read_bytes()
 PATH = BASE + "/uploads"
 LIMIT = 30 << 20
-
-
-def chunk(kind, data):
-    return len(data).to_bytes(4, "big") + kind + data + zlib.crc32(kind + data).to_bytes(4, "big")
-
-
-def png(width, height, size=0):
-    """The header of a PNG of these dimensions, followed by zeros up to a size."""
-    header = width.to_bytes(4, "big") + height.to_bytes(4, "big") + bytes([8, 2, 0, 0, 0])
-    head = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
-    return head + bytes(max(0, size - len(head)))
 
 
 def form(*parts, boundary="xyz"):

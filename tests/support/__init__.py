@@ -14,6 +14,11 @@
     faults        random faults, from a seed
     crowd         clients that resume until their tasks have ended
     screen        a program in a terminal
+    hooks         receivers of webhooks that fail at random, and what they must have got
+    payers        clients with different spending limits, and what the ledger must say about them
+    places        a directory or a bucket for pictures
+    kept_pictures what must be stored after fault injection
+    outbox        makes the work that follows events due
     judge         checks the invariants after fault injection
     world         Redis, the ARK simulator, gateways and workers together
 

@@ -1,11 +1,14 @@
-"""Persistent clients: each posts tasks, follows their streams, and resumes at another gateway when a connection breaks.
+"""Persistent clients: each posts tasks, follows their streams, and resumes at another gateway when a connection breaks. Some erase a task that
+has ended, and some of these use its id for another task.
 
-    crowd = Crowd(100, seed, addresses)         # addresses() -> where gateways are now
+    crowd = Crowd(100, seed, addresses, keys, fields)   # addresses() -> where gateways are now; keys[n]: the API key of client n
     crowd.start()
     ...
     crowd.stop()                                # no client starts another task, but a few go on with ordinary ones ...
     crowd.wait()                                # ... until every client has seen the end of its task
     crowd.stories                               # what each client saw
+
+fields(rng) returns further members of a request.
 
 A client adds violations of the contract that it notices to its story's `problems`. Checks that need the whole system are in judge.py.
 """
@@ -21,6 +24,8 @@ from support.world import BASE, request, sim
 
 SILENCE_S = 6.0             # a silent connection is given up after this; heartbeats come every second
 FINAL = ("done", "error")
+PROBE = "probe"             # the prompt of calls that no task makes, such as the circuit breaker's probes
+ERASING_SHARE = 0.1         # of the tasks: erased when they have ended; half of these are followed by another task with the same id
 STEADY = 8                  # clients that keep sending ordinary tasks: only a successful call closes a circuit breaker that failing tasks keep open
 
 # Outcomes of a task's calls, as simulator directives for its prompt: (weight, directives). {n} is replaced by a small number.
@@ -40,6 +45,11 @@ class Story:
     """A task as its client sees it."""
     task_id: str
     body: dict
+    key: object                     # the API key of its client
+    erases: bool = False            # the client erases the task at its end
+    erased: bool = False            # it has done so
+    posts: int = 0                  # requests that may have created the task
+    refused_at: float = 0           # when the client sent the request that was refused because its budget is used up
     accepted: bool = False          # the client got 200 or 202
     finished: bool = False          # the client has seen the final event
     left: bool = False              # the client disconnected for good
@@ -49,6 +59,11 @@ class Story:
     frames: list = dataclasses.field(default_factory=list)      # in the order of their numbers
     reconnects: int = 0
     problems: list = dataclasses.field(default_factory=list)
+
+    @property
+    def name(self):
+        """Unique: lives with the same task id have different names. It begins the prompt, so that calls and requests have it too."""
+        return self.body["prompt"].split(" ")[0]
 
     @property
     def last_id(self):
@@ -78,9 +93,9 @@ class Silence:
 
 
 class Crowd:
-    def __init__(self, count, seed, addresses, think_s=1.5):
+    def __init__(self, count, seed, addresses, keys, fields, think_s=1.5):
         self.stories, self.silences, self.refusals = [], [], {}
-        self.addresses, self.think_s = addresses, think_s
+        self.addresses, self.keys, self.fields, self.think_s = addresses, keys, fields, think_s
         self.stopping = threading.Event()
         self._lock = threading.Lock()
         self._unsettled = 0         # random tasks that have not ended
@@ -131,14 +146,13 @@ class _Client(threading.Thread):
         self.story = None
         self.given_up = False
         self._pace = threading.Event()
+        self._posted_at = 0.0
 
     def run(self):
         count = 0
         while begun := self.crowd.begin_task(self.number):
-            self.story = self._new_story(f"c{self.number}-{count}", begun)
-            self.crowd.note(story=self.story)
             try:
-                self._see_it_through()
+                self._one_id(f"c{self.number}-{count}", begun)
             except AssertionError as error:
                 self.story.problems.append(f"against the rules: {error}")
             finally:
@@ -147,15 +161,46 @@ class _Client(threading.Thread):
             pause = self._pace if begun == "ordinary" else self.crowd.stopping
             pause.wait(self.rng.expovariate(1 / self.crowd.think_s))
 
-    def _new_story(self, task_id, kind):
+    def _one_id(self, task_id, kind):
+        """A task, and perhaps another one with its id. A request whose answer was lost may still be executed, by a gateway that was frozen: then
+        the client neither erases the task nor uses the id again."""
+        life = 0
+        while True:
+            life += 1
+            self.story = self._new_story(task_id, task_id if life == 1 else f"{task_id}/{life}", kind)
+            self.crowd.note(story=self.story)
+            self._see_it_through()
+            if not (self.story.erases and self.story.finished and self.story.posts == 1):
+                return
+            tries = self._erase()
+            if not self.story.erased or tries > 1 or self.crowd.stopping.is_set() or self.rng.random() < 0.5:
+                return
+
+    def _new_story(self, task_id, name, kind):
         rng = self.rng
         plan, = rng.choices([plan for _, plan in PLANS], [weight for weight, _ in PLANS]) if kind == "random" else ("",)
         plan = plan.format(n=rng.randrange(3), byte=rng.randrange(5000))
         images = rng.randint(1, 4)
-        body = request(task_id, prompt=sim(task_id, f"images={images} latency={rng.randint(30, 250)} {plan}"), max_images=images)
+        body = request(task_id, prompt=sim(name, f"images={images} latency={rng.randint(30, 250)} {plan}"), max_images=images, **self.crowd.fields(rng))
         if budget := rng.choice((0, 0, 1, 2, 3)):
             body["max_paid_calls"] = budget
-        return Story(task_id, body)
+        return Story(task_id, body, self.crowd.keys[self.number], kind == "random" and rng.random() < ERASING_SHARE)
+
+    def _erase(self):
+        """Until a gateway answers. If an answer was lost, the next one is 404. Returns the number of requests."""
+        story, tries = self.story, 0
+        while not (story.erased or story.left or self.given_up):
+            tries += 1
+            try:
+                answer = fetch(self.rng.choice(self.crowd.addresses()), "DELETE", f"{BASE}/tasks/{story.task_id}", None, story.key.header, seconds=SILENCE_S)
+            except OSError:
+                answer = None
+            if answer and (answer.status == 204 or answer.status == 404 and tries > 1):
+                story.erased = True
+            elif answer:
+                self._refused(answer)
+            self._pace.wait(0 if story.erased else self.rng.uniform(0.05, 0.5))
+        return tries
 
     def _see_it_through(self):
         """Follows the task until the final event, or until the client disconnects on purpose."""
@@ -180,19 +225,25 @@ class _Client(threading.Thread):
                 self._pace.wait(rng.uniform(0.05, 0.5))
 
     def _post_alone(self, address):
-        answer = fetch(address, "POST", f"{BASE}/generate", self.story.body, seconds=SILENCE_S)
+        self._note_post()
+        answer = fetch(address, "POST", f"{BASE}/generate", self.story.body, self.story.key.header, seconds=SILENCE_S)
         if answer.status in (200, 202):         # 200: an earlier POST whose answer was lost
             self.story.accepted = True
         else:
             self._refused(answer)
 
+    def _note_post(self):
+        self.story.posts += 1
+        self._posted_at = time.time()
+
     def _stream(self, address, leaves_after, cancels_after):
         story = self.story
         if story.accepted:
-            headers = {"Last-Event-ID": story.last_id} if story.frames else {}
+            headers = {**story.key.header, **({"Last-Event-ID": story.last_id} if story.frames else {})}
             stream = EventStream(address, "GET", f"{BASE}/tasks/{story.task_id}/stream", None, headers, seconds=SILENCE_S)
         else:
-            stream = EventStream(address, "POST", f"{BASE}/generate/stream", story.body, seconds=SILENCE_S)
+            self._note_post()
+            stream = EventStream(address, "POST", f"{BASE}/generate/stream", story.body, story.key.header, seconds=SILENCE_S)
         with stream:
             if stream.refused:
                 self._refused(stream.response)
@@ -209,16 +260,18 @@ class _Client(threading.Thread):
 
     def _cancel(self, address):
         self.story.asks_to_stop = True
-        answer = fetch(address, "POST", f"{BASE}/tasks/{self.story.task_id}/cancel", seconds=SILENCE_S)
+        answer = fetch(address, "POST", f"{BASE}/tasks/{self.story.task_id}/cancel", None, self.story.key.header, seconds=SILENCE_S)
         if answer.status in (200, 202, 409):
             self.story.cancel = answer.status
         else:
             self._refused(answer)
 
     def _refused(self, answer):
-        """Accepts 429 and 503 with Retry-After; everything else is a problem."""
+        """Accepts 429 and 503 with Retry-After; everything else is a problem. A client whose budget is used up gives up its task."""
         code = answer.json().get("code", "?") if answer.body else "?"
         self.crowd.note(refusal=f"{answer.status} {code}")
+        if code == "budget_exhausted":
+            self.story.left, self.story.refused_at = True, self._posted_at
         if answer.status not in (429, 503):
             self.story.problems.append(f"answered {answer.status} {answer.body[:300]!r}")
             self.story.left = True

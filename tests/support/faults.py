@@ -1,12 +1,12 @@
 """Injects random faults, derived from a seed, into all parts of a world. Several faults can be active at the same time.
 
-    faults = Faults(world, fleet, seed, front)       # front: of the simulator; it can become unreachable
+    faults = Faults(world, fleet, seed, front, bucket)      # front: of the simulator; it can become unreachable. bucket: of the pictures, or None
     faults.run(180)             # seconds; at the end all faults are repaired
     faults.counts               # how often each kind happened
 
 The seed determines the faults, their targets and durations. Their effects also depend on the machine's timing. The fleet's history
 records each fault under the name of its target: a member's name, "<member> network" for its connection to Redis, "<member> ark" for its
-connection to ARK, "redis", or "ark".
+connection to ARK, "redis", "ark", or "bucket".
 """
 
 import heapq
@@ -25,14 +25,16 @@ BREAKAGE = [{"cut_after_image": 0}, {"status": 500}, {"status": 502, "body": "ht
 OUTAGES = [{"status": 502, "body": "html"}, {"code": "InternalServiceError"}, {"code": "InternalServiceError", "accepted_only": True}, {"hang": 0},
            {"rst": True}, {"status": 503, "body": "html"}]
 CLOSINGS = [{"code": "AuthenticationError"}, {"code": "AccountOverdueError"}, {"code": "ModelNotOpen"}, {"code": "SetLimitExceeded"}]
+BUCKET_REFUSALS = [(503, "SlowDown"), (500, "InternalError"), (403, "AccessDenied")]
 OUTAGE_S = (5, 60)          # minimum and maximum
-SCRIPTS = ("claim", "begin", "emit", "finish", "renew", "reap", "submit", "read", "reserve", "charge", "debts", "held", "money_audit")
+SCRIPTS = ("claim", "begin", "emit", "finish", "renew", "reap", "submit", "read", "reserve", "charge", "debts", "held", "money_audit", "erase", "lease", "settle",
+           "resend")
 
 
 class Faults:
-    def __init__(self, world, fleet, seed, front, gap_s=0.7):
+    def __init__(self, world, fleet, seed, front, bucket=None, gap_s=0.7):
         """gap_s: mean time between two faults."""
-        self.world, self.fleet, self.front, self.gap_s = world, fleet, front, gap_s
+        self.world, self.fleet, self.front, self.bucket, self.gap_s = world, fleet, front, bucket, gap_s
         self.rng = random.Random(f"{seed} faults")
         self.counts = Counter()
         self.closings = 0           # outages in which ARK reports that the account or model is unavailable
@@ -47,6 +49,8 @@ class Faults:
             self.ark_refuses: 1, self.ark_breaks: 3, self.freeze_ark: 2, self.cut_ark_network: 2, self.freeze_ark_network: 2,
             self.ark_outage: 2, self.ark_closes: 2, self.ark_unreachable: 2,
         }
+        if bucket:
+            self._kinds |= {self.bucket_refuses: 5, self.bucket_away: 3, self.freeze_bucket: 2}
 
     def run(self, seconds):
         """Injects faults for this time, then waits until every fault has ended."""
@@ -254,3 +258,18 @@ class Faults:
 
     def freeze_ark_network(self):
         return self._freeze_way("ark", "ark")
+
+    # -- the bucket
+
+    def bucket_refuses(self):
+        self.bucket.fail(*self.rng.choice(BUCKET_REFUSALS), times=self.rng.randint(1, 4), method=self.rng.choice(("PUT", "PUT", "DELETE")))
+        return True
+
+    def bucket_away(self):
+        def away(is_away):
+            self.bucket.store.is_away = is_away
+        return self._lasting("away", "bucket", self.rng.uniform(0.5, 6), lambda: away(True), lambda: away(False))
+
+    def freeze_bucket(self):
+        stall = self.bucket.store.stall
+        return self._lasting("freeze", "bucket", self.rng.uniform(0.5, 6), stall.clear, stall.set)

@@ -4,16 +4,17 @@
     judge.lost(), judge.repeated(), judge.over_budget(), ...
 """
 
+import dataclasses
 import json
 import re
 from collections import Counter, defaultdict
 
-from support.crowd import FINAL
+from support.crowd import FINAL, PROBE
 from support.faults import LEASE_S
+from support.payers import micros_of
 
 REFUSED = (400, 401, 403, 404, 413, 422, 429, 503)      # ARK's answers that cost nothing
 CLOSED = ("ark_unauthorized", "ark_model_unavailable", "ark_quota_exceeded")
-PROBE = "probe"             # the prompt of the circuit breaker's probes
 RECONNECT_S = 3.0           # from the repair of a connection until it is used again
 # A log in letters. Images and failed slots follow a call; a call with an image is the last; a requeued task has no image.
 LETTERS = {"start": "S", "process calling": "C", "process image": "I", "process image_failed": "F", "process requeued": "Q",
@@ -23,25 +24,61 @@ DEFERRED = re.compile(r"S(C?F*[QR])*C?[IF]*[DE]")       # from the third deferra
 IMAGE = re.compile(r"/([^/?]+)_(\d+)\.\w+\?")           # in an image's URL: the request it was made for, and its index
 
 
+@dataclasses.dataclass
+class Life:
+    """A task that has ended, from Redis; or, if it was erased, from what its client saw."""
+    name: str                   # of its story
+    client: str
+    task_id: str
+    epoch: int
+    body: dict                  # the request
+    log: list                   # the elements, as in Redis
+    is_erased: bool
+
+    @property
+    def end(self):
+        """The data of its final event."""
+        return json.loads(self.log[-1].split(b" ", 2)[2])["data"]
+
+
 class Judge:
     def __init__(self, fleet, stories, look, calls, closings=0, money=None):
-        """closings: how often ARK reported the account or the model as unavailable. money: if the ledger counts all tasks."""
+        """closings: how often ARK reported the account or the model as unavailable. money: the ledger. Tasks are named as stories are."""
         self.fleet, self.stories, self.look, self.closings, self.money = fleet, stories, look, closings, money
-        self.estimates = []                 # tasks whose cost may be above ARK's charge: (task id, cost, charge), in micro-units
-        self.tasks = {key.partition(".")[2]: task for key, task in look.tasks.items()}
+        self.estimates = []                 # tasks whose cost may be above ARK's charge: (name, cost, charge), in micro-units
+        self.tasks = {json.loads(task.request)["prompt"].split(" ")[0]: task for task in look.tasks.values()}
         self.calls = defaultdict(list)
         for call in calls:
             if call["prompt"] != PROBE:
                 self.calls[call["prompt"].split(" ")[0]].append(call)
         self.callers = fleet.calls()
-        self.asked_to_stop = {story.task_id for story in stories if story.asks_to_stop}
+        self.asked_to_stop = {story.name for story in stories if story.asks_to_stop}
+        self.lives = [life for story in stories if (life := self._life(story))]
+        # Delivered images that no result has, of workers that were killed or lost their lease. thrown_away() adds those of tasks that were not erased.
+        self.lost_with_workers = sum(max(0, sum(call["delivered"] for call in self.calls[life.name]) - len(life.end.get("generated_images", [])))
+                                     for life in self.lives if life.is_erased)
         self.images = Counter()             # images that ARK delivered: kept, or why not
+
+    def _life(self, story):
+        task = self.tasks.get(story.name)
+        if story.erased and not task:
+            epoch = int(story.frames[0].id.partition("-")[0])
+            log = [f"{frame.n} {frame.event} {frame.data}".encode() for frame in story.frames]
+            return Life(story.name, story.key.client, story.task_id, epoch, story.body, log, True)
+        if task and task.is_final:
+            log = [element.raw for element in task.log]
+            return Life(story.name, task.id.partition(".")[0], story.task_id, task.number("epoch"), story.body, log, False)
+        return None
+
+    def charges(self):
+        """Name -> micro-units that ARK charged."""
+        return Counter({name: sum(call["charged_micros"] for call in calls) for name, calls in self.calls.items()})
 
     def all(self):
         """The violations of all checks, by name."""
         return {name: getattr(self, name)() for name in
                 ("unsound", "broken", "lost", "repeated", "disordered", "over_budget", "thrown_away", "foreign",
-                 "wrongly_charged", "wrong_costs", "unsettled", "misnumbered", "cancelled_and_not", "closed")}
+                 "wrongly_charged", "wrong_costs", "unsettled", "misnumbered", "cancelled_and_not", "closed", "wrongly_refused", "not_erased")}
 
     def unsound(self):
         """Invariants of the data in Redis, true at any time."""
@@ -53,7 +90,16 @@ class Judge:
 
     def broken(self):
         """Violations of the contract that the clients recorded."""
-        return [(story.task_id, words) for story in self.stories for words in story.problems]
+        return [(story.name, words) for story in self.stories for words in story.problems]
+
+    def wrongly_refused(self):
+        """Tasks that were refused because the budget is used up although they existed when the client asked."""
+        return [(story.name, "refused because the budget is used up, and the task existed") for story in self.stories
+                if story.refused_at and (task := self.tasks.get(story.name)) and task.number("epoch") / 1000 < story.refused_at]
+
+    def not_erased(self):
+        """Tasks that are there although a gateway told their client that they are erased."""
+        return [(story.name, "erased, and there") for story in self.stories if story.erased and story.name in self.tasks]
 
     def closed(self):
         """Tasks that failed because the account or model was unavailable, beyond one task per closing; the others must wait."""
@@ -66,15 +112,15 @@ class Judge:
         """Accepted tasks that have not ended, and ended tasks whose client saw other events than the log has."""
         found = []
         for story in self.stories:
-            task = self.tasks.get(story.task_id)
+            task = self.tasks.get(story.name)
             if not task:
-                found += [(story.task_id, "accepted, and not there")] if story.accepted else []
+                found += [(story.name, "accepted, and not there")] if story.accepted and not story.erased else []
             elif not task.is_final:
-                found.append((story.task_id, f"never ended: {task.state}"))
+                found.append((story.name, f"never ended: {task.state}"))
             elif not story.finished and not story.left:
-                found.append((story.task_id, "its client has not seen the end"))
+                found.append((story.name, "its client has not seen the end"))
             elif not self._saw_the_log(story, task):
-                found.append((story.task_id, f"its client saw {[frame.raw for frame in story.frames]}"))
+                found.append((story.name, f"its client saw {[frame.raw for frame in story.frames]}"))
         return found
 
     @staticmethod
@@ -90,9 +136,9 @@ class Judge:
             numbers = [frame.n for frame in story.frames]
             finals = [frame.n for frame in story.frames if frame.event in FINAL]
             if numbers != list(range(1, len(numbers) + 1)) or len({frame.id.partition("-")[0] for frame in story.frames}) > 1:
-                found.append((story.task_id, f"saw {numbers}"))
+                found.append((story.name, f"saw {numbers}"))
             if finals != ([len(numbers)] if story.finished else []):
-                found.append((story.task_id, f"final events {finals} of {numbers}"))
+                found.append((story.name, f"final events {finals} of {numbers}"))
         return found
 
     def disordered(self):
@@ -107,13 +153,18 @@ class Judge:
     def over_budget(self):
         """Tasks with more calls to ARK than their budget allows, or than they report."""
         found = []
-        for task_id, calls in self.calls.items():
+        for task_id, calls in self._calls_of_tasks():
             task = self.tasks[task_id]
             paid = [call for call in calls if not self._was_free(call)]
             if len(paid) > min(task.number("max_paid_calls"), task.number("paid_calls")):
                 found.append((task_id, f"{len(paid)} paid calls, {task.number('paid_calls')} counted, "
                                        f"{task.number('max_paid_calls')} allowed"))
         return found
+
+    def _calls_of_tasks(self):
+        """The calls of tasks that were not erased: only Redis has their budgets. A call of any other task is a KeyError."""
+        erased = {life.name for life in self.lives if life.is_erased}
+        return [(name, calls) for name, calls in self.calls.items() if name not in erased]
 
     @staticmethod
     def _was_free(call):
@@ -123,11 +174,12 @@ class Judge:
     def thrown_away(self):
         """Images that ARK delivered to a worker that was not killed, but that are missing from the result."""
         found = []
-        for task_id, calls in self.calls.items():
+        for task_id, calls in self._calls_of_tasks():
             task = self.tasks[task_id]
-            has = Counter(match.group(1) for match in map(IMAGE.search, self._result_urls(task)) if match)
+            has = Counter(request for request, _ in self._images_of(task_id, task))
             for call in calls:
                 missing = call["delivered"] - has[call["request_id"]]
+                self.lost_with_workers += missing if missing > 0 and self._lost_worker(call, task) else 0
                 if missing <= 0:
                     self.images["kept"] += call["delivered"]
                 elif excuse := self._excuse(task_id, call, task):
@@ -143,20 +195,36 @@ class Judge:
     def _result_urls(self, task):
         return [image["url"] for image in self._end(task).get("generated_images", [])]
 
+    def _images_of(self, task_id, task):
+        """The images of its result, each as the request that it was made for and ARK's index. An image that came as bytes does not say that: it counts
+        for the last call that delivered any, and kept_pictures.py compares its bytes with those of its index."""
+        last = next((call["request_id"] for call in reversed(self.calls[task_id]) if call["delivered"]), "none")
+        found = []
+        for image in self._end(task).get("generated_images", []):
+            match = IMAGE.search(image["url"])
+            found.append(match.groups() if match else (last, str(image["index"])))
+        return found
+
     def _excuse(self, task_id, call, task):
         """Why a delivered image may be missing from the result; None if it may not."""
         if task_id in self.asked_to_stop:
             return "cancelled"              # the call is dropped without waiting for images in flight
         if "rst" in call["prompt"]:
             return "reset"                  # a reset discards data that the worker has not read yet
+        if why := self._lost_worker(call, task):
+            return why
+        member, begin = self.callers.get(call["client_request_id"]), call["time_ms"] / 1000
+        cut = member and self.fleet.during(begin - 1, begin + call["duration_ms"] / 1000 + 1, "ark", f"{member.name} ark")
+        return "cut off from ARK" if cut else None
+
+    def _lost_worker(self, call, task):
+        """Whether the worker that made the call was lost before the task's end: it was killed, or could not renew its lease."""
         member = self.callers.get(call["client_request_id"])
         begin, end = call["time_ms"] / 1000, task.number("ended_at") / 1000
         if not member:                      # it was killed before it could report
             return "killed" if self._any_kill(begin - 1, begin + 1) else None
         if self._any_kill(begin, end, member.name):
             return "killed"
-        if self.fleet.during(begin - 1, begin + call["duration_ms"] / 1000 + 1, "ark", f"{member.name} ark"):
-            return "cut off from ARK"
         return "frozen" if self._stood_still(begin, end, member.name, f"{member.name} network") > LEASE_S / 2 else None
 
     def _any_kill(self, begin, end, *whom):
@@ -181,7 +249,7 @@ class Judge:
         for task_id, task in self.tasks.items():
             requests = {call["request_id"] for call in self.calls[task_id]}
             urls = self._result_urls(task)
-            names = [IMAGE.search(url).groups() for url in urls]
+            names = self._images_of(task_id, task)
             brought_by = {name for name, _ in names}
             if len(set(names)) != len(names) or len(brought_by) > 1 or not brought_by <= requests:
                 found.append((task_id, f"{urls} of {requests}"))
@@ -201,53 +269,46 @@ class Judge:
         return found
 
     def wrong_costs(self):
-        """Costs that differ from what ARK charged: of known outcomes, or below ARK's charge."""
-        found = []
-        for task_id, task in self.tasks.items():
-            cost, charged = self._end(task).get("cost"), sum(call["charged_micros"] for call in self.calls[task_id])
+        """Costs that differ from what ARK charged: of known outcomes, or below ARK's charge. Erased tasks are included."""
+        found, charges = [], self.charges()
+        for life in self.lives:
+            cost, charged = life.end.get("cost"), charges[life.name]
             if not cost:
-                found += [(task_id, f"no cost, and ARK charged {charged}")]
+                found += [(life.name, f"no cost, and ARK charged {charged}")]
                 continue
-            micros = round(cost["amount"] * 1_000_000)
+            micros = micros_of(life.end)
             if cost["estimated"]:
-                self.estimates.append((task_id, micros, charged))
+                self.estimates.append((life.name, micros, charged))
             if micros < charged or micros > charged and not cost["estimated"]:
-                found.append((task_id, f"costs {cost}, and ARK charged {charged}"))
+                found.append((life.name, f"costs {cost}, and ARK charged {charged}"))
         return found
 
     def unsettled(self):
-        """Differences between the ledger and the tasks: every task is counted once, and nothing is left reserved."""
-        if not self.money:
-            return []
-        rows = [row for period, rows in self.money.usage.items() if len(period) == 6 for row in rows.values()]
-        counted, tasks = sum(row.micros for row in rows), sum(row.tasks for row in rows)
-        costs = sum(round((self._end(task).get("cost") or {"amount": 0})["amount"] * 1_000_000) for task in self.tasks.values())
-        found = [(task, f"still reserves {name}") for name, task in ((name, each.task) for name, each in self.money.reservations.items())]
-        found += [(text, "is a debt") for text in self.money.debts.values()]
-        if (counted, tasks) != (costs, len(self.tasks)):
-            found.append(("ledger", f"{tasks} tasks cost {counted}, and should be {len(self.tasks)} that cost {costs}"))
-        return found
+        """What is left of open reservations and of debts."""
+        found = [(each.task, f"still reserves {name}") for name, each in self.money.reservations.items()]
+        return found + [(text, "is a debt") for text in self.money.debts.values()]
 
     def misnumbered(self):
         """Images with another index than ARK's, and slots listed as failed although ARK delivered them."""
         found = []
         for task_id, task in self.tasks.items():
-            numbers = {image["index"]: IMAGE.search(image["url"]).group(2) for image in self._end(task).get("generated_images", [])}
+            images = self._end(task).get("generated_images", [])
+            numbers = {image["index"]: number for image, (_, number) in zip(images, self._images_of(task_id, task))}
             if any(str(index) != number for index, number in numbers.items()):
                 found.append((task_id, f"numbers in the result, and ARK's: {numbers}"))
         return found
 
     def cancelled_and_not(self):
         """Tasks that are not cancelled although the gateway told their client so."""
-        return [(story.task_id, f"cancelled, and then {self.tasks[story.task_id].state}") for story in self.stories
-                if story.cancel == 200 and self.tasks[story.task_id].state != "cancelled"]
+        return [(story.name, f"cancelled, and then {self.tasks[story.name].state}") for story in self.stories
+                if story.cancel == 200 and (task := self.tasks.get(story.name)) and task.state != "cancelled"]
 
     # -- diagnosis
 
     def dossier(self, task_id):
         """Everything known about a task."""
         task = self.tasks.get(task_id)
-        story = next((story for story in self.stories if story.task_id == task_id), None)
+        story = next((story for story in self.stories if story.name == task_id), None)
         lines = [f"--- {task_id}: {task.fields if task else 'not in Redis'}"]
         if story:
             lines += [f"client: {json.dumps(story.body)} accepted={story.accepted} finished={story.finished} left={story.left}"

@@ -22,7 +22,11 @@ class Redis:
         kind = socket.AF_UNIX if isinstance(address, str) else socket.AF_INET
         self._socket = socket.socket(kind, socket.SOCK_STREAM)
         self._socket.settimeout(seconds)
-        self._socket.connect(address)
+        try:
+            self._socket.connect(address)
+        except OSError:
+            self._socket.close()
+            raise
         self._rest = bytearray()
         self._others = []           # closed with this one
 

@@ -34,6 +34,11 @@ class Bucket:
         with self.store.lock:
             self.store.faults += [["fail", status, code, method]] * times
 
+    def lose(self, times=1, method="PUT"):
+        """The next requests of that method are executed, and not answered."""
+        with self.store.lock:
+            self.store.faults += [["lose", "", "", method]] * times
+
     def heal(self):
         with self.store.lock:
             self.store.faults.clear()

@@ -5,6 +5,7 @@ kept in memory. Prints its port, then obeys lines on stdin and answers each with
 
     fail STATUS CODE      the next request is answered with this error
     cut BYTES             the next GET ends its connection after so many bytes of the body
+    lose                  the next request is executed, and its connection closed without an answer
     reset                 the next request's connection is closed in the middle of its body, without an answer
     keys                  prints the stored keys, separated by spaces
     seed KEY              stores an object without a picture
@@ -15,6 +16,7 @@ import datetime
 import hashlib
 import hmac
 import http.server
+import io
 import sys
 import threading
 import time
@@ -45,9 +47,11 @@ class Refused(Exception):
 
 class Store:
     def __init__(self):
+        self.written_at = {}                # key -> Unix time
         self.objects, self.faults, self.count, self.lock = {}, [], 0, threading.Lock()
         self.stall = threading.Event()      # while it is clear, requests wait
         self.stall.set()
+        self.is_away = False                # connections are closed without an answer
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -126,6 +130,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
         with self.store.lock:
             self.store.count += 1
         self.store.stall.wait(20)
+        if self.store.is_away:
+            self.close_connection = True
+            return
         if self.take_fault(["reset"]):
             self.rfile.read(min(1000, int(self.headers.get("Content-Length", 0))))
             self.close_connection = True
@@ -145,6 +152,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 raise Refused(403, "AccessDenied")
             if self.command == "PUT" and ("Content-Length" not in self.headers or "Transfer-Encoding" in self.headers):
                 raise Refused(411, "MissingContentLength")
+            if self.take_fault(["lose"]):
+                self.wfile = io.BytesIO()
+                self.close_connection = True
             getattr(self, "handle_" + self.command)(self.key(), dict(query), body)
         except Refused as refused:
             status, code = refused.args
@@ -156,6 +166,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def handle_PUT(self, key, _query, body):
         kept = [(name, value) for name, value in self.headers.items() if name.lower() == "content-type" or name.lower().startswith("x-amz-meta-")]
         self.store.objects[key] = (body, kept)
+        self.store.written_at[key] = time.time()
         self.answer(200, headers=[("ETag", f'"{hashlib.md5(body).hexdigest()}"')])
 
     def handle_DELETE(self, key, _query, _body):
@@ -204,7 +215,7 @@ class Server(http.server.ThreadingHTTPServer):
 
 def obey(store, words):
     with store.lock:
-        if words[0] in ("fail", "cut", "reset"):
+        if words[0] in ("fail", "cut", "lose", "reset"):
             store.faults.append(words)
         elif words[0] == "seed":
             store.objects[words[1]] = (b"", [])

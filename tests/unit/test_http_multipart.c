@@ -229,7 +229,7 @@ static const struct { const char *name, *body, *story; } fine[] = {
     { "a quoted name",                   PART("\"a b\"", "1") END,                             "(a b)1." },
     { "an escaped quote in a name",      PART("\"a\\\"b\\\\c\\d\"", "1") END,                  "(a\"b\\c\\d)1." },
     { "brackets in a name",              PART("image[]", "1") END,                             "(image[])1." },
-    { "bytes above 127 in a name",       PART("\"\xe5\x9b\xbe\xff\"", "1") END,                "(\xe5\x9b\xbe\xff)1." },
+    { "UTF-8 in a name",               PART("\"\xe5\x9b\xbe\"", "1") END,                "(\xe5\x9b\xbe)1." },
     { "a semicolon in a name",           PART("\"a;b\"; filename=\"c;d\"", "1") END,           "(a;b@)1." },
     { "an empty file name",              PART("a; filename=\"\"", "") END,                     "(a@)." },
     { "only filename*",                  PART("a; filename*=utf-8''%e5.png", "1") END,         "(a@)1." },
@@ -273,6 +273,8 @@ static const struct { const char *name, *body, *detail; } bad[] = {
     { "a folded line",             HEAD("Content-Disposition: form-data; name=a;\r\n filename=b"), "header line" },
     { "a space before the colon",  HEAD("Content-Disposition : form-data; name=a"),  "header line" },
     { "a line without colon",      HEAD("Content-Disposition"),                      "header line" },
+    { "a name not in UTF-8",       HEAD("Content-Disposition: form-data; name=\"a\x80\""), "UTF-8" },
+    { "half a character",          HEAD("Content-Disposition: form-data; name=a\xe4\xbd"), "UTF-8" },
     { "a control byte",            HEAD("Content-Disposition: form-data; name=\"a\x01\""), "header line" },
     { "base64",                    HEAD("Content-Disposition: form-data; name=a\r\nContent-Transfer-Encoding: base64"), "Content-Transfer-Encoding" },
 };

@@ -162,9 +162,12 @@ static int make_gateway(void)
                                           .keyring = given.keyring,
                                           .models = given.models,
                                           .listen = "127.0.0.1:0"};
-    const char *why = "";
-    struct gateway *gateway = gateway_create(&config, &why);
+    struct gateway *gateway;
+    struct buf why;
 
+    buf_init(&why, 1024);
+    gateway = gateway_create(&config, &why);
+    buf_deinit(&why);
     gateway_destroy(gateway);
     return gateway ? 0 : ERR_NO_MEMORY;
 }

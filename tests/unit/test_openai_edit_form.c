@@ -12,12 +12,25 @@
 #include "common/base/macros.h"
 #include "gateway/api/openai/edit_form.h"
 
+static enum edit_part begin(struct edit_form *form, const char *name, bool is_file)
+{
+    struct http_multipart_part part = {.is_file = is_file};
+
+    (void)strncat(part.name, name, sizeof(part.name) - 1);
+    return edit_form_begin_part(form, &part);
+}
+
 static void add(struct edit_form *form, const char *name, const char *text, size_t len)
 {
-    edit_form_begin_text(form, name);
+    assert_int_equal(begin(form, name, false), EDIT_TEXT);
     for (size_t at = 0; at < len; at += 7)
         edit_form_add_text(form, text + at, len - at < 7 ? len - at : 7);
     edit_form_end_text(form);
+}
+
+static void add_file(struct edit_form *form, const char *name, enum edit_part want)
+{
+    assert_int_equal(begin(form, name, true), want);
 }
 
 static const struct {
@@ -48,13 +61,54 @@ static void test_texts(void **state)
         validate_begin(&errors);
         edit_form_init(&form, &errors);
         add(&form, cases[i].name, cases[i].text, strlen(cases[i].text));
-        edit_form_add_image(&form, "u");
+        add_file(&form, "image", EDIT_IMAGE);
+        edit_form_set_image(&form, 0, "u");
         json = json_dumps(edit_form_finish(&form), JSON_SORT_KEYS);
         assert_string_equal(json, cases[i].json);
         assert_int_equal(errors.count, 0);
         free(json);
         edit_form_deinit(&form);
     }
+}
+
+static void test_the_order_of_files_and_links_is_kept(void **state)
+{
+    struct validate_errors errors;
+    struct edit_form form;
+    char *json;
+
+    (void)state;
+    validate_begin(&errors);
+    edit_form_init(&form, &errors);
+    add_file(&form, "image", EDIT_IMAGE);
+    add(&form, "image[]", "link", 4);
+    add_file(&form, "image[]", EDIT_IMAGE);
+    edit_form_set_image(&form, 1, "second");
+    edit_form_set_image(&form, 0, "first");
+    json = json_dumps(edit_form_finish(&form), JSON_COMPACT);
+    assert_string_equal(json, "{\"image\":[\"first\",\"link\",\"second\"]}");
+    free(json);
+    edit_form_deinit(&form);
+}
+
+static void test_files(void **state)
+{
+    struct validate_errors errors;
+    struct edit_form form;
+
+    (void)state;
+    validate_begin(&errors);
+    edit_form_init(&form, &errors);
+    for (int i = 0; i < TASK_URLS_MAX; i++)
+        add_file(&form, "image", EDIT_IMAGE);
+    add_file(&form, "image", EDIT_REFUSED);
+    add_file(&form, "mask", EDIT_REFUSED);
+    add_file(&form, "prompt", EDIT_REFUSED);
+    assert_int_equal(errors.count, 3);
+    assert_string_equal(errors.fields[0].detail, "must be at most 14 images");
+    assert_string_equal(errors.fields[1].detail, "is not supported: ARK has no masks");
+    assert_string_equal(errors.fields[2].pointer, "/prompt");
+    edit_form_deinit(&form);
 }
 
 static void test_complaints(void **state)
@@ -101,6 +155,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_texts),
+        cmocka_unit_test(test_the_order_of_files_and_links_is_kept),
+        cmocka_unit_test(test_files),
         cmocka_unit_test(test_complaints),
         cmocka_unit_test(test_all_texts_together_have_a_maximum),
     };

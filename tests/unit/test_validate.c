@@ -11,6 +11,7 @@
 
 #include "common/base/buf.h"
 #include "common/base/macros.h"
+#include "common/base/utf8.h"
 #include "gateway/request/validate.h"
 #include "tests/support/builtin_catalogue.h"
 
@@ -592,9 +593,38 @@ static void test_long_names_are_cut_between_characters(void **state)
     buf_deinit(&body);
 }
 
+/* Of any bytes, whatever the caller has checked. */
+static void test_a_pointer_is_text_of_limited_length(void **state)
+{
+    struct pointer_row {
+        const char *name, *pointer;
+    } rows[] = {
+        {"",           "/"       },
+        {"a~b/c",      "/a~0b~1c"},
+        {"图\x80\xff"
+         "a", "/图??a" },
+        {"\xe5\x9b",   "/??"     },
+    };
+    char name[129], pointer[VALIDATE_POINTER_SIZE];
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LENGTH(rows); i++) {
+        validate_pointer(pointer, rows[i].name);
+        assert_string_equal(pointer, rows[i].pointer);
+    }
+    for (int byte = 1; byte < 256; byte++) {
+        memset(name, byte, sizeof(name) - 1);
+        name[sizeof(name) - 1] = '\0';
+        validate_pointer(pointer, name);
+        assert_true(strlen(pointer) < sizeof(pointer) && utf8_is_valid(pointer, strlen(pointer)));
+        assert_string_equal(pointer + strlen(pointer) - 3, "...");
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_a_pointer_is_text_of_limited_length),
         cmocka_unit_test(test_valid_bodies_are_accepted),
         cmocka_unit_test(test_invalid_json_is_refused),
         cmocka_unit_test(test_the_position_of_a_syntax_error_is_reported),

@@ -540,15 +540,17 @@ static void job_on_kept(const struct kept_image *image, void *arg)
     struct task_progress event = {.stage = STAGE_IMAGE, .index = image->index, .url = image->url, .size = image->size};
     struct buf record;
 
+    buf_init(&record, RECORD_MAX);
     if (!image->about) {
-        job_report_slot(job, event, NULL);
+        if (image->may_be_stored)
+            picture_write_doubtful(&record, image->link, image->index);
+        job_report_slot(job, event, image->may_be_stored ? &record : NULL);
     } else {
-        buf_init(&record, RECORD_MAX);
         picture_write_stored(&record, image->link, image->index, image->about, storage_identity(job->context->storage));
         event.url = image->link->stored_url;
         job_report_picture(job, event, image->link, &record);
-        buf_deinit(&record);
     }
+    buf_deinit(&record);
     if (job->held && !keeper_is_busy(job->keeper))
         send_held(job);
 }

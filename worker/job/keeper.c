@@ -28,8 +28,9 @@ struct image {
     struct spool *spool;
     struct storage_call *put;
     struct loop_timer *timer;
-    size_t at, len; /* in `url`: what is not decoded yet */
-    bool has_ended; /* all bytes were given to the spool */
+    size_t at, len;   /* in `url`: what is not decoded yet */
+    bool has_ended;   /* all bytes were given to the spool */
+    bool is_doubtful; /* a write has failed, and the storage may have done it */
     char url[];
 };
 
@@ -66,7 +67,8 @@ static void image_finish(struct image *image, const struct storage_about *about)
                                     .url = image->url,
                                     .size = *image->size ? image->size : NULL,
                                     .link = &image->picture,
-                                    .about = about};
+                                    .about = about,
+                                    .may_be_stored = image->is_doubtful};
 
     TAILQ_REMOVE(&keeper->images, image, link);
     config.on_kept(&kept, config.arg);
@@ -93,6 +95,7 @@ static void keeper_on_put(const struct storage_outcome *outcome, void *arg)
 
     image->put = NULL;
     if (outcome->end != STORAGE_DONE) {
+        image->is_doubtful = outcome->end == STORAGE_FAILED;
         image_fail(image, end_of(outcome), outcome->words);
         return;
     }
@@ -148,7 +151,10 @@ static void keeper_on_room(void *arg)
 
 static void keeper_on_timeout(void *arg)
 {
-    image_fail(arg, COPY_STORAGE, "it took too long");
+    struct image *image = arg;
+
+    image->is_doubtful = image->put != NULL;
+    image_fail(image, COPY_STORAGE, "it took too long");
 }
 
 bool keeper_is_data(const char *url)

@@ -3,7 +3,7 @@
  *     DECODING --all bytes are spooled, and are an image--> PUTTING --stored--> on_kept
  *
  * An image that cannot be stored within KEEPER_MS goes the way that it goes without a storage, as a data: URL in Redis: on_kept says so. A paid
- * image is never lost to a full disk.
+ * image is never lost to a full disk. If the end of the write is not known, on_kept says that, too, so that the object can be deleted.
  *
  * Ownership: the job owns the keeper, which copies what it is given. It borrows loop and storage.
  * Callbacks: on_kept once per image, never from inside keeper_add and never after keeper_destroy.
@@ -31,6 +31,7 @@ struct kept_image {
     const char *size; /* NULL: not known */
     const struct picture_link *link;
     const struct storage_about *about; /* NULL: it could not be stored */
+    bool may_be_stored;                /* without about: the storage may have it nevertheless */
 };
 
 struct keeper_config {

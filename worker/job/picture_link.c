@@ -64,3 +64,9 @@ void picture_write_stored(struct buf *out, const struct picture_link *link, int 
     buf_addf(out, "stored %s %" PRId64 " %s %s", image_media_type(about->image.type), about->size, about->sha256,
              storage);
 }
+
+void picture_write_doubtful(struct buf *out, const struct picture_link *link, int index)
+{
+    write_start(out, link, index);
+    buf_add_text(out, "erased");
+}

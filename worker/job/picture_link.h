@@ -35,9 +35,11 @@ bool picture_can_be_copied(const char *url); /* false: it is no plain http or ht
 /* False: the URL would be too long. */
 bool picture_link_make(struct picture_link *out, const struct picture_rules *rules, int64_t wall_ms);
 
-/* What scripts keep about the picture, see PROTOCOL.md: a copy of `url` is owed, or it is stored already. */
+/* What scripts keep about the picture, see PROTOCOL.md: a copy of `url` is owed, or it is stored already, or it may be stored although its event
+ * has the bytes. */
 void picture_write_owed(struct buf *out, const struct picture_link *link, int index, const char *url);
 void picture_write_stored(struct buf *out, const struct picture_link *link, int index,
                           const struct storage_about *about, const char *storage);
+void picture_write_doubtful(struct buf *out, const struct picture_link *link, int index);
 
 #endif

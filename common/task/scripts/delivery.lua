@@ -1,23 +1,17 @@
--- DELIVERY (gateway): what became of the answer to an order. KEYS[1] is the client's prefix.
--- ARGV body key order outcome window_ms
---   outcome: answered (sent), unanswered (not delivered whole; also after answered), refused (the order has no tasks: it is removed)
+-- DELIVERY (gateway): what became of the answer to an order without an Idempotency-Key. An order with a key is found by it.
+-- ARGV body order outcome window_ms
+--   body: as for SUBMIT_ORDER; outcome: answered (sent), unanswered (not delivered whole; also after answered)
 -- -> OK
 -- flags: allow-oom
 -- needs: base
-local body, idempotency, order, outcome, window = unpack(ARGV)
+local body, order, outcome, window = unpack(ARGV)
 local UNANSWERED_MAX = 100
 
-if outcome == 'refused' then
-  redis.call('DEL', key('order', order))
-  if idempotency ~= '' then
-    redis.call('DEL', key('idempotency', idempotency))
-  end
-elseif idempotency ~= '' then
-  return { 'OK' } -- found by its key
-elseif outcome == 'answered' then
+if outcome == 'answered' then
   redis.call('SET', key('answered', body), order, 'PX', window)
 else
   local list = key('unanswered', body)
+  order = redis.call('GET', key('repeats', body:match('^[^.]*') .. '.' .. order)) or order -- SUBMIT_ORDER found another one
   if redis.call('GET', key('answered', body)) == order then
     redis.call('DEL', key('answered', body))
   end

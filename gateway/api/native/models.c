@@ -6,6 +6,7 @@
 #include "common/models/plan.h"
 #include "gateway/api/context.h"
 #include "gateway/api/native/endpoints.h"
+#include "gateway/request/validate.h"
 #include "gateway/response/respond.h"
 #include "gateway/uploads/uploads.h"
 
@@ -51,10 +52,10 @@ static void add_limits(struct buf *out, const struct api_context *context)
 {
     buf_addf(out,
              "\"limits\":{\"urls\":%d,\"urls_and_images\":%d,\"prompt\":%d,\"max_paid_calls\":%d,\"data_urls\":%s,"
-             "\"upload_bytes\":%d,\"task_list\":%s}",
+             "\"upload_bytes\":%d,\"task_list\":%s,\"webhooks\":%s}",
              TASK_URLS_MAX, TASK_IMAGES_MAX, TASK_PROMPT_MAX, context->max_paid_calls_limit,
              context->data_urls ? "true" : "false", context->uploads ? UPLOAD_BYTES_MAX : 0,
-             context->task_list ? "true" : "false");
+             context->task_list ? "true" : "false", context->webhooks == WEBHOOKS_OFF ? "false" : "true");
 }
 
 void api_models(struct http_exchange *exchange, void *arg)

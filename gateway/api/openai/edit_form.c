@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <jansson.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -39,12 +40,12 @@ void edit_form_deinit(struct edit_form *form)
     buf_deinit(&form->text);
 }
 
-bool edit_form_is_image(const char *name)
+static bool is_image(const char *name)
 {
     return strcmp(name, "image") == 0 || strcmp(name, "image[]") == 0;
 }
 
-void edit_form_complain(struct edit_form *form, const char *name, const char *detail)
+static void edit_form_complain(struct edit_form *form, const char *name, const char *detail)
 {
     char pointer[VALIDATE_POINTER_SIZE];
 
@@ -99,10 +100,37 @@ static json_t *read_text(const char *name, const char *text, size_t len)
     return value ? value : json_stringn(text, len);
 }
 
-void edit_form_begin_text(struct edit_form *form, const char *name)
+static enum edit_part begin_text(struct edit_form *form, const char *name)
 {
     memcpy(form->name, name, strlen(name) + 1);
     buf_clear(&form->text);
+    return EDIT_TEXT;
+}
+
+static enum edit_part begin_image(struct edit_form *form)
+{
+    char detail[64];
+
+    if (form->files == TASK_URLS_MAX) {
+        (void)snprintf(detail, sizeof(detail), "must be at most %d images", TASK_URLS_MAX);
+        edit_form_complain(form, "image", detail);
+        return EDIT_REFUSED;
+    }
+    form->places[form->files++] = json_array_size(form->images);
+    form->no_memory |= json_array_append_new(form->images, json_null()) != 0;
+    return EDIT_IMAGE;
+}
+
+enum edit_part edit_form_begin_part(struct edit_form *form, const struct http_multipart_part *part)
+{
+    if (!part->is_file)
+        return begin_text(form, part->name);
+    if (is_image(part->name))
+        return begin_image(form);
+    edit_form_complain(form, part->name,
+                       strcmp(part->name, "mask") == 0 ? "is not supported: ARK has no masks"
+                                                       : "is not a file of this request");
+    return EDIT_REFUSED;
 }
 
 void edit_form_add_text(struct edit_form *form, const char *bytes, size_t len)
@@ -122,7 +150,7 @@ void edit_form_end_text(struct edit_form *form)
         edit_form_complain(form, form->name, "is too long");
     else if (!value)
         edit_form_complain(form, form->name, "must be a text in UTF-8");
-    else if (edit_form_is_image(form->name))
+    else if (is_image(form->name))
         form->no_memory |= json_array_append(form->images, value) != 0;
     else if (json_object_get(form->root, form->name))
         edit_form_complain(form, form->name, "is given twice");
@@ -133,9 +161,9 @@ void edit_form_end_text(struct edit_form *form)
 
 /* -- the whole form */
 
-void edit_form_add_image(struct edit_form *form, const char *url)
+void edit_form_set_image(struct edit_form *form, size_t file, const char *url)
 {
-    form->no_memory |= json_array_append_new(form->images, json_string(url)) != 0;
+    form->no_memory |= json_array_set_new(form->images, form->places[file], json_string(url)) != 0;
 }
 
 json_t *edit_form_finish(struct edit_form *form)

@@ -13,6 +13,7 @@
 
 #include "common/base/buf.h"
 #include "common/http/multipart.h"
+#include "common/task/task_spec.h"
 #include "gateway/request/validate.h"
 
 struct json_t;
@@ -20,8 +21,10 @@ struct json_t;
 enum { EDIT_TEXT_MAX = 32 * 1024, EDIT_TEXTS_MAX = 128 * 1024 }; /* bytes of one text, and of all of them */
 
 struct edit_form {
-    struct json_t *root; /* without `image` */
-    struct json_t *images;
+    struct json_t *root;          /* without `image` */
+    struct json_t *images;        /* links, and null in the place of a file */
+    size_t places[TASK_URLS_MAX]; /* of the files in `images` */
+    size_t files;
     struct validate_errors *errors;
     char name[HTTP_MULTIPART_NAME_MAX + 1]; /* of the part that arrives */
     struct buf text;
@@ -33,19 +36,19 @@ struct edit_form {
 void edit_form_init(struct edit_form *form, struct validate_errors *errors);
 void edit_form_deinit(struct edit_form *form);
 
-bool edit_form_is_image(const char *name); /* "image" or "image[]" */
-
-/* A part that is a text. */
-void edit_form_begin_text(struct edit_form *form, const char *name);
+enum edit_part {
+    EDIT_TEXT,    /* edit_form_add_text follows, then edit_form_end_text */
+    EDIT_IMAGE,   /* file number form->files - 1, which becomes a reference image by edit_form_set_image */
+    EDIT_REFUSED, /* form->errors say why */
+};
+enum edit_part edit_form_begin_part(struct edit_form *form, const struct http_multipart_part *part);
 void edit_form_add_text(struct edit_form *form, const char *bytes, size_t len);
 void edit_form_end_text(struct edit_form *form);
 
-void edit_form_complain(struct edit_form *form, const char *name, const char *detail);
+/* url: "upload:...". The order of the images is that of their parts. */
+void edit_form_set_image(struct edit_form *form, size_t file, const char *url);
 
-/* A reference image: "upload:...". */
-void edit_form_add_image(struct edit_form *form, const char *url);
-
-/* The whole object; complains if there is no image. NULL: out of memory. Borrowed. */
+/* The whole object, when all files have their URL; complains if there is no image. NULL: out of memory. Borrowed. */
 struct json_t *edit_form_finish(struct edit_form *form);
 
 #endif

@@ -37,15 +37,13 @@ struct edit_image {
     char sha256[SHA256_HEX_SIZE]; /* "": not uploaded yet */
 };
 
-enum part_kind { PART_IGNORED, PART_TEXT, PART_IMAGE };
-
 struct edit {
     struct http_exchange *exchange;
     const struct api_context *context;
     struct http_multipart multipart;
     struct edit_form form;
     struct validate_errors errors;
-    enum part_kind part; /* that arrives */
+    enum edit_part part; /* that arrives; EDIT_REFUSED: none */
     struct edit_image images[TASK_URLS_MAX];
     size_t count, uploaded;
     const struct edit_image *awaited; /* the body is paused until this image has room */
@@ -92,7 +90,7 @@ static void edit_start_order(struct edit *edit)
 
     for (size_t i = 0; i < edit->count; i++) {
         (void)snprintf(url, sizeof(url), "%s%s", TASK_UPLOAD_PREFIX, edit->images[i].sha256);
-        edit_form_add_image(&edit->form, url);
+        edit_form_set_image(&edit->form, i, url);
     }
     root = edit_form_finish(&edit->form);
     if (!root) {
@@ -139,14 +137,8 @@ static bool begin_image(struct edit *edit)
 {
     struct edit_image *image = &edit->images[edit->count];
     const struct upload_events events = {edit_image_on_room, edit_image_on_uploaded, image};
-    char detail[64];
     int err;
 
-    if (edit->count == TASK_URLS_MAX) {
-        (void)snprintf(detail, sizeof(detail), "must be at most %d images", TASK_URLS_MAX);
-        edit_form_complain(&edit->form, "image", detail);
-        return false;
-    }
     image->edit = edit;
     err = upload_start(edit->context->uploads, admission_client(edit->exchange)->name, &events, &image->upload);
     if (err) {
@@ -163,24 +155,15 @@ static bool edit_on_part(const struct http_multipart_part *part, void *arg)
 {
     struct edit *edit = arg;
 
-    edit->part = part->is_file ? PART_IMAGE : PART_TEXT;
-    if (!part->is_file) {
-        edit_form_begin_text(&edit->form, part->name);
-        return true;
-    }
-    if (edit_form_is_image(part->name))
-        return begin_image(edit);
-    edit_form_complain(&edit->form, part->name,
-                       strcmp(part->name, "mask") == 0 ? "is not supported: ARK has no masks"
-                                                       : "is not a file of this request");
-    return false;
+    edit->part = edit_form_begin_part(&edit->form, part);
+    return edit->part == EDIT_TEXT || (edit->part == EDIT_IMAGE && begin_image(edit));
 }
 
 static bool edit_on_content(const char *bytes, size_t len, void *arg)
 {
     struct edit *edit = arg;
 
-    if (edit->part == PART_TEXT)
+    if (edit->part == EDIT_TEXT)
         edit_form_add_text(&edit->form, bytes, len);
     else
         upload_write(edit->images[edit->count - 1].upload, bytes, len);
@@ -191,11 +174,11 @@ static bool edit_on_part_end(void *arg)
 {
     struct edit *edit = arg;
 
-    if (edit->part == PART_TEXT)
+    if (edit->part == EDIT_TEXT)
         edit_form_end_text(&edit->form);
     else
         upload_end(edit->images[edit->count - 1].upload);
-    edit->part = PART_IGNORED;
+    edit->part = EDIT_REFUSED;
     return true;
 }
 
@@ -224,7 +207,7 @@ static void edit_on_bytes(const char *bytes, size_t len, void *arg)
     struct edit *edit = arg;
     const struct edit_image *image;
 
-    if (!edit_check_form(edit, http_multipart_run(&edit->multipart, bytes, len)) || edit->part != PART_IMAGE)
+    if (!edit_check_form(edit, http_multipart_run(&edit->multipart, bytes, len)) || edit->part != EDIT_IMAGE)
         return;
     image = &edit->images[edit->count - 1];
     if (upload_is_full(image->upload)) {
@@ -276,6 +259,7 @@ static void edit_on_admitted(struct http_exchange *exchange, const redisReply *r
     edit->flaw = PROBLEM_COUNT;
     validate_begin(&edit->errors);
     edit_form_init(&edit->form, &edit->errors);
+    edit->part = EDIT_REFUSED;
     http_multipart_init(&edit->multipart, boundary, &limits,
                         &(struct http_multipart_handler){edit_on_part, edit_on_content, edit_on_part_end, edit});
     http_exchange_on_closed(exchange, edit_on_closed, edit);

@@ -42,7 +42,7 @@ static void start_order(const struct api_context *context, struct http_exchange 
                                   .transparent = request->task.plan.transparent,
                                   .format = request->format,
                                   .endpoint = endpoint};
-    bool ok = !order_identity_make(&identity, http_exchange_request(exchange), client->name, body, (size_t)request->n);
+    bool ok = !order_identity_make(&identity, http_exchange_request(exchange), client->name, body);
 
     for (int i = 0; ok && i < request->n; i++) {
         tasks[i] = make_task(context, exchange, request, i);

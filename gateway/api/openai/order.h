@@ -8,8 +8,8 @@
  * sent, and the connection is kept busy: white space in front of the JSON, or comments between events. If all tasks fail then, JSON
  * ends without its last chunk, which every client reports as a broken connection, and a stream ends with an `error` event.
  *
- * An order whose client leaves is closed. Its tasks continue: they may be paid for already. In ASKING the order is first looked up as a
- * repetition (repeats.h), then its tasks are submitted in one step.
+ * An order whose client leaves is closed. Its tasks continue: they may be paid for already. In ASKING one step submits the tasks, unless
+ * the request repeats an order (repeats.h): then a second step submits the tasks of that order.
  *
  * Events of the door have no `id:`, and no block is without data: OpenAI's Python SDK fails on both. So a comment has no empty line
  * after it.
@@ -25,31 +25,14 @@
 #include <stdint.h>
 
 #include "gateway/api/openai/fields.h"
-#include "gateway/api/openai/repeats.h"
+#include "gateway/api/openai/orders_config.h"
 #include "gateway/metrics/gateway_metrics.h"
 
 struct client;
 struct http_exchange;
-struct hub;
 struct loop;
-struct metrics;
 struct orders;
-struct redis;
-struct storage;
 struct submission;
-struct submitter;
-
-/* Pointers are borrowed. */
-struct orders_config {
-    struct hub *hub;
-    struct redis *commands;
-    struct submitter *submitter;
-    struct repeats repeats;
-    struct storage *storage; /* NULL: no b64_json */
-    struct metrics *metrics; /* of this thread; NULL: nothing is counted */
-    int64_t heartbeat_ms;
-    int64_t hold_ms; /* how long the head is held */
-};
 
 /* All orders of one loop. */
 struct orders *orders_create(struct loop *loop, const struct orders_config *config); /* NULL when out of memory */

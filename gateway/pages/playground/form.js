@@ -10,7 +10,7 @@ const SAMPLE = [
   'https://ark-project.tos-cn-beijing.volces.com/doc_image/seedream4_imagesToimages_1.png',
   'https://ark-project.tos-cn-beijing.volces.com/doc_image/seedream4_imagesToimages_2.png',
 ];
-const WORDS = ['prompt', 'size', 'output_format', 'optimize_prompt', 'background'];
+const WORDS = ['prompt', 'size', 'output_format', 'optimize_prompt', 'background', 'webhook'];
 const NUMBERS = ['max_images', 'seed', 'guidance_scale', 'max_paid_calls'];
 const FLAGS = ['watermark', 'web_search', 'layers'];
 const FIELDS = ['urls', 'model', ...WORDS, ...NUMBERS, ...FLAGS];

@@ -79,6 +79,7 @@ export class Models {
       const shown = row ? has(row) : name === 'max_images' || this.#isOther();
       $(name).closest('.field').hidden = !shown;
     }
+    $('webhook').closest('.field').hidden = !this.#answer?.limits.webhooks;
     this.#drawSizes(row);
     this.#drawDefaults(row);
     $('model-hint').textContent = row ? [this.#price(row), row.note].filter(Boolean).join(' ') : '';

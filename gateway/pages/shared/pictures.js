@@ -5,6 +5,7 @@ import { el } from './dom.js';
 const STORED = /\/p\/(\d{4})(\d{2})(\d{2})\/[0-9a-f]{32}$/;
 const COPY_TRIES = 8; // a picture that has just been made is copied within moments
 const COPY_WAIT_MS = 1000;
+const BUCKET_WAIT_MS = 2000;
 
 const storedPath = ({ stored_url: stored }) => STORED.exec(stored ?? '')?.[0] ?? null;
 export const isStored = (picture) => storedPath(picture) !== null;
@@ -23,31 +24,45 @@ export function keptUntil(picture) {
 // A link that saves the file. It is on this server even if stored_url has another name of it.
 export const downloadOf = (picture) => `${storedPath(picture)}?download=1`;
 
-// Saves stored pictures as `<name>-<n>.<type>`. Returns how many were saved. The others are not copied yet, or are kept on another server:
-// a page may not read those, so the user saves them one by one.
+// Saves stored pictures as `<name>-<n>.<type>`. Returns how many were saved. The others are not copied yet, or are kept on another server.
 export async function saveAll(pictures, name) {
   let saved = 0;
   for (const [i, picture] of pictures.entries()) {
-    const blob = picture && isStored(picture) ? await read(storedPath(picture)) : null;
-    if (!blob) continue;
-    saveAs(blob, `${name}-${i}.${blob.type.replace('image/', '')}`);
-    saved++;
+    if (picture && isStored(picture) && (await save(picture, `${name}-${i}`))) saved++;
   }
   return saved;
 }
 
-async function read(path) {
-  for (let i = 0; i < COPY_TRIES; i++) {
-    const response = await fetch(path, { redirect: 'manual' });
-    if (response.ok) return response.blob();
-    if (response.type !== 'opaqueredirect') return null;
-    await new Promise((done) => setTimeout(done, COPY_WAIT_MS));
-  }
-  return null;
+async function save(picture, name) {
+  if (!(await isCopied(storedPath(picture)))) return false;
+  const response = await fetch(storedPath(picture), { redirect: 'manual' });
+  if (response.ok) await saveBlob(await response.blob(), name);
+  else if (response.type === 'opaqueredirect') await saveFromBucket(picture);
+  else return false;
+  return true;
 }
 
-function saveAs(blob, name) {
+// The server itself answers HEAD about a picture that it has, in a directory or in a bucket. Before, it redirects to ARK.
+async function isCopied(path) {
+  for (let i = 0; i < COPY_TRIES; i++) {
+    const response = await fetch(path, { method: 'HEAD', redirect: 'manual' });
+    if (response.type !== 'opaqueredirect') return response.ok;
+    await wait(COPY_WAIT_MS);
+  }
+  return false;
+}
+
+const wait = (ms) => new Promise((done) => setTimeout(done, ms));
+
+async function saveBlob(blob, name) {
   const url = URL.createObjectURL(blob);
-  el('a', { href: url, download: name.replaceAll(':', '_') }).click();
+  el('a', { href: url, download: `${name}.${blob.type.replace('image/', '')}`.replaceAll(':', '_') }).click();
   setTimeout(() => URL.revokeObjectURL(url), 60_000); // after the browser has begun to write the file
+}
+
+// A page may not read a bucket, but a link there leads to a file. The next one would replace it before the bucket answers, and no event tells
+// when it has.
+async function saveFromBucket(picture) {
+  el('a', { href: downloadOf(picture) }).click();
+  await wait(BUCKET_WAIT_MS);
 }

@@ -10,9 +10,12 @@ local function end_of_day(day)
 end
 
 -- A picture that event n of the task announces. record: `<id> <day> <index> owed <url>`: its copy is owed; or
--- `<id> <day> <index> stored <type> <bytes> <sha256> <storage>`: it came as bytes, and its worker has stored it.
+-- `<id> <day> <index> stored <type> <bytes> <sha256> <storage>`: it came as bytes, and its worker has stored it; or
+-- `<id> <day> <index> erased`: it came as bytes, which are in the event, and the storage may have it, too. Its deletion is due when no late write of
+-- it can follow.
+local LATE_WRITE_MS = 300000
 local function keep_picture(id, n, record, at)
-  local picture, day, index, state, rest = record:match('^(%x+) (%d+) (%d+) (%l+) (.*)$')
+  local picture, day, index, state, rest = record:match('^(%x+) (%d+) (%d+) (%l+) ?(.*)$')
   local hash, expires_at = key('picture', picture), text_of(end_of_day(day) + 86400000)
   if state == 'owed' then
     local lane, created_at = rest:match('^https?://([^/?#]+)'), text_of(at)
@@ -20,6 +23,10 @@ local function keep_picture(id, n, record, at)
       'created_at', created_at)
     redis.call('PEXPIREAT', hash, expires_at)
     owe('copies', lane, picture, created_at)
+  elseif state == 'erased' then
+    redis.call('HSET', hash, 'state', state, 'task', id, 'n', n, 'index', index, 'owner', client(id), 'day', day, 'deletion_lane', 'storage')
+    redis.call('PEXPIREAT', hash, expires_at)
+    owe('deletions', 'storage', picture, text_of(at + LATE_WRITE_MS))
   else
     local type, bytes, sha256, storage = rest:match('^(%S+) (%d+) (%x+) (.*)$')
     redis.call('HSET', hash, 'state', state, 'task', id, 'n', n, 'index', index, 'owner', client(id), 'day', day, 'type', type, 'bytes', bytes,
