@@ -17,7 +17,6 @@ import time
 from bench.systems import ArkRelay
 from support.certificates import Pair
 from support.http_client import fetch
-from support.images import chunk
 from support.images import png
 from support.nginx import is_listening
 from support.processes import Deadline, Program, eventually
