@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Benchmarks arkrelay and comparable systems (peers) in one run, and prints one table.
 #
-#   scripts/bench.sh                        all scenarios: 10 minutes
-#   scripts/bench.sh --quick                smaller sizes: 4 minutes
+#   scripts/bench.sh                        all scenarios: 11 minutes
+#   scripts/bench.sh --quick                smaller sizes: 5 minutes
 #   scripts/bench.sh throughput streams     only these scenarios: throughput overhead slow streams fleet growth startup
 #                                           door copies serving
 #   scripts/bench.sh --no-peers             only arkrelay

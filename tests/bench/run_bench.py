@@ -34,7 +34,7 @@ def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("bin", help="the folder with the programs and sse_load")
     parser.add_argument("scenario", nargs="*", help="scenarios to run: " + " ".join(scenarios.SCENARIOS))
-    parser.add_argument("--quick", dest="size", action="store_const", const="quick", default="full", help="smaller, within 4 minutes")
+    parser.add_argument("--quick", dest="size", action="store_const", const="quick", default="full", help="smaller, within 5 minutes")
     parser.add_argument("--smoke", dest="size", action="store_const", const="smoke", help="smallest sizes, to check that it runs; the figures are meaningless")
     parser.add_argument("--against", metavar="FOLDER", help="compare with the gateway and worker of this folder, without peers")
     parser.add_argument("--rounds", type=int, default=5, help="number of rounds with --against")

@@ -14,7 +14,7 @@ import tempfile
 import time
 
 from bench import stored
-from bench.systems import ArkRelay, BullMq, FastApi, Nchan, Simulator, pss_kib, time_to_ready
+from bench.systems import CORES, ArkRelay, BullMq, FastApi, Nchan, Simulator, pss_kib, time_to_ready
 from support.http_client import fetch
 from support.processes import DEADLINE, Deadline, eventually
 
@@ -403,7 +403,7 @@ SERVED, SERVED_MIB, EVENTS_PER_S = 128, 2, 200
 
 def serving(kind, folder, size):
     count, seconds = (SERVED, max(2, int(size.seconds))) if size is not SMOKE else (4, 1)
-    with stored.Place(SERVED_MIB * stored.MIB) as place, kind(folder, workers=0, options=place.directory()) as system:
+    with stored.Place(SERVED_MIB * stored.MIB) as place, kind(folder, workers=0, options={**place.directory(), "GATEWAY_THREADS": CORES}) as system:
         copier = stored.Copier(system, place, 16)
         copier.owe(count)
         worker = copier.start_worker(WORKER_ROLES="outbox")

@@ -9,17 +9,15 @@ import os
 import pathlib
 import re
 import shutil
-import struct
 import subprocess
 import tempfile
 import threading
 import time
-import zlib
 
 from bench.systems import ArkRelay
 from support.certificates import Pair
 from support.http_client import fetch
-from support.images import chunk
+from support.images import png
 from support.nginx import is_listening
 from support.processes import Deadline, Program, eventually
 from support.redis_server import free_port
@@ -42,13 +40,6 @@ http {{
     }}
 }}
 """
-
-
-def png(size):
-    """An image whose bytes are mostly those of one chunk that decoders ignore."""
-    head = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", 1, 1, 8, 2, 0, 0, 0)) + chunk(b"IDAT", zlib.compress(bytes(4)))
-    end = chunk(b"IEND", b"")
-    return head + chunk(b"arKr", os.urandom(size - len(head) - len(end) - 12)) + end
 
 
 def drop_caches():
@@ -74,7 +65,7 @@ class Place:
     def __init__(self, size):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="arkrelay-stored-", dir="/var/tmp"))
         self.folder.chmod(0o755)
-        (self.folder / "picture.png").write_bytes(png(size))
+        (self.folder / "picture.png").write_bytes(png(1, 1, size))
         (self.folder / "bucket").mkdir(mode=0o777)
         (self.folder / "bucket").chmod(0o777)
         self.pair = Pair(str(self.folder))
@@ -214,12 +205,15 @@ def fetch_once(place, base, paths, parallel=32):
 
 @contextlib.contextmanager
 def background(work):
-    """Repeats `work` until the block ends."""
-    stop = threading.Event()
+    """Repeats `work` until the block ends. Its error is raised at that end."""
+    stop, problems = threading.Event(), []
 
     def repeat():
-        while not stop.is_set():
-            work()
+        try:
+            while not stop.is_set():
+                work()
+        except (OSError, RuntimeError) as error:
+            problems.append(error)
     thread = threading.Thread(target=repeat, daemon=True)
     thread.start()
     try:
@@ -227,6 +221,8 @@ def background(work):
     finally:
         stop.set()
         thread.join(60)
+    if problems:
+        raise problems[0]
 
 
 def start_tls_gateway(system, place):
