@@ -12,6 +12,7 @@ import unittest
 from support.http_client import Connection, fetch
 from support.judge import Judge
 from support.money import read_money
+from support.payers import micros_of
 from support.processes import ProcessTest, eventually
 from support.world import BASE, World, request, sim
 from test_gateway_keys import Key
@@ -290,8 +291,12 @@ class Ark(CapsTest):
             gateway.submit(f"t{n}", model=FOUR, max_images=3, max_paid_calls=1 + n % 2, prompt=sim(f"t{n}", directives))
         look = self.world.wait_all_final()
         eventually(lambda: not (money := self.money()).reservations and not money.debts, "everything is settled")
-        judge = Judge(types.SimpleNamespace(calls=dict), [], look, self.world.ark.calls(), money=self.money())
+        stories = [types.SimpleNamespace(name=f"t{n}", task_id=f"t{n}", body={}, erased=False, asks_to_stop=False) for n in range(len(self.DIRECTIVES))]
+        judge = Judge(types.SimpleNamespace(calls=dict), stories, look, self.world.ark.calls(), money=self.money())
         self.assertEqual((judge.wrong_costs(), judge.unsettled()), ([], []))
+        rows = [row for period, rows in self.money().usage.items() if len(period) == 6 for row in rows.values()]
+        costs = sum(micros_of(task.log[-1].data) for task in look.tasks.values())
+        self.assertEqual((sum(row.micros for row in rows), sum(row.tasks for row in rows)), (costs, len(stories)))
         known = [task for task in look.tasks.values() if not task.log[-1].data["cost"]["estimated"]]
         self.assertEqual(len(judge.estimates) + len(known), len(self.DIRECTIVES))
         self.assertGreater(min(len(judge.estimates), len(known)), 3, "of both kinds")
