@@ -115,8 +115,10 @@ picture_is_kept() {
     within 30 is_served test-1 && get "$(stored_url test-1)" >"$scratch/kept" && [[ -s $scratch/kept ]]
 }
 # The simulator begins with other pictures and Redis keeps its volume, as at an upgrade.
+goes_down() { compose down "$@" >"$scratch/down.log" 2>&1 || { tail -n 20 "$scratch/down.log"; return 1; }; }
+
 outlives_the_containers() {
-    compose down --timeout 30 >/dev/null 2>&1 && comes_up && within "$READY_DEADLINE_S" is_ready && is_served test-1 &&
+    goes_down --timeout 30 && comes_up && within "$READY_DEADLINE_S" is_ready && is_served test-1 &&
         get "$(stored_url test-1)" | cmp - "$scratch/kept"
 }
 runs_without_storage() {
