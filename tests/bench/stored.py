@@ -1,4 +1,4 @@
-"""Stored pictures: a place for the bench to keep them, and what is measured on it.
+"""Measures how stored pictures are copied and served: storage, load and observers for the scenarios `copies` and `serving`.
 
 nginx gives the pictures, like ARK's host, and is the peer that serves them. Its PUT of WebDAV is the bucket: it accepts every signature, so that
 checking them does not limit the upload.
@@ -60,7 +60,7 @@ def run(*words):
 
 
 class Place:
-    """A folder on a disk, and an nginx that gives `picture.png` at every path, serves kept/ at /p/, and stores what is PUT to /pictures/."""
+    """A folder and an nginx. nginx answers every path with picture.png, serves kept/ at /p/, and stores each PUT to /pictures/."""
 
     def __init__(self, size):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="arkrelay-stored-", dir="/var/tmp"))

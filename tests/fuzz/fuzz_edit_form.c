@@ -1,8 +1,8 @@
 /* Forms of the OpenAI door, from their bytes to the tasks of an order. The first line of the input is a Content-Type, the rest a body.
  * Invariants:
- *   - The request, and what is wrong with it, do not depend on how the input is cut.
+ *   - The request and its errors do not depend on how the input is cut.
  *   - The reference images are those of the form, in its order.
- *   - What is true of a request in JSON is true of one in a form (openai_check.h). */
+ *   - The invariants of requests in JSON hold for forms (openai_check.h). */
 #include <jansson.h>
 #include <stddef.h>
 #include <stdint.h>

@@ -1,6 +1,6 @@
 /* The scanner of JSON texts, beside jansson. Invariants:
  *   - Each value that is found is inside the text, behind the last one.
- *   - In valid JSON, the values of an object or array are those that jansson reads. */
+ *   - In valid JSON, the scanner finds the same values as jansson. */
 #include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>

@@ -18,7 +18,7 @@
     payers        clients with different spending limits, and what the ledger must say about them
     places        a directory or a bucket for pictures
     kept_pictures what must be stored after fault injection
-    outbox        makes the work that follows events due
+    outbox        makes entries of the outbox due
     judge         checks the invariants after fault injection
     world         Redis, the ARK simulator, gateways and workers together
 

@@ -166,7 +166,7 @@ class Hooks:
 
     @staticmethod
     def _wrong(receiver, delivery, body, owed):
-        """What is wrong with one attempt."""
+        """The violations of one attempt."""
         if not owed:
             return ["nothing owes it"]
         life, _, raw = owed
@@ -181,7 +181,7 @@ class Hooks:
 
 
 def _wrong_set(life, attempts):
-    """What is wrong with all attempts to deliver one event."""
+    """The violations of all attempts to deliver one event."""
     if not attempts:
         return [] if life.is_erased else ["not delivered"]
     receiver, first = attempts[0]

@@ -284,7 +284,7 @@ class Judge:
         return found
 
     def unsettled(self):
-        """What is left of open reservations and of debts."""
+        """Open reservations and unpaid debts."""
         found = [(each.task, f"still reserves {name}") for name, each in self.money.reservations.items()]
         return found + [(text, "is a debt") for text in self.money.debts.values()]
 

@@ -1,4 +1,4 @@
-"""The queues of work that follows events, as described in common/task/PROTOCOL.md: makes their entries due, and says what is left of them."""
+"""The queues of the outbox in Redis (common/task/PROTOCOL.md): makes entries due, and lists the entries that remain."""
 
 import time
 

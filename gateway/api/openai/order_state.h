@@ -126,7 +126,7 @@ void order_json_finish(struct order *order, const struct openai_answer *answer);
 
 /* -- order_stream.c, of an order in OPEN */
 
-void order_stream_images(struct part *part, const struct json_t *images); /* those that it lacks; may close the order */
+void order_stream_images(struct part *part, const struct json_t *images); /* those not sent yet; may close the order */
 void order_stream_event(struct part *part, const struct json_t *data);    /* `data` of an event with one; likewise */
 void order_stream_finish(struct order *order);                            /* closes the order */
 void order_stream_fail(struct order *order, const struct openai_failure *failure); /* closes the order */

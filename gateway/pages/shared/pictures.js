@@ -36,7 +36,7 @@ export async function saveAll(pictures, name) {
 async function save(picture, name) {
   if (!(await isCopied(storedPath(picture)))) return false;
   const response = await fetch(storedPath(picture), { redirect: 'manual' });
-  if (response.ok) await saveBlob(await response.blob(), name);
+  if (response.ok) saveBlob(await response.blob(), name);
   else if (response.type === 'opaqueredirect') await saveFromBucket(picture);
   else return false;
   return true;
@@ -54,14 +54,14 @@ async function isCopied(path) {
 
 const wait = (ms) => new Promise((done) => setTimeout(done, ms));
 
-async function saveBlob(blob, name) {
+function saveBlob(blob, name) {
   const url = URL.createObjectURL(blob);
   el('a', { href: url, download: `${name}.${blob.type.replace('image/', '')}`.replaceAll(':', '_') }).click();
   setTimeout(() => URL.revokeObjectURL(url), 60_000); // after the browser has begun to write the file
 }
 
-// A page may not read a bucket, but a link there leads to a file. The next one would replace it before the bucket answers, and no event tells
-// when it has.
+// A page cannot read a bucket, but the browser saves a file from a link. A second click would cancel the first one until the bucket has answered.
+// Browsers report no event for that answer, so wait.
 async function saveFromBucket(picture) {
   el('a', { href: downloadOf(picture) }).click();
   await wait(BUCKET_WAIT_MS);
