@@ -209,6 +209,18 @@ static void set_outcome(struct call *call)
         storage_outcome_set(&call->outcome, end, "%s: status %d %s", call->method, call->status, code);
 }
 
+static void check_answer(struct call *call, bool is_expected)
+{
+    if (call->outcome.end == STORAGE_DONE && !is_expected)
+        storage_outcome_set(&call->outcome, STORAGE_FAILED, "%s: status %d, but not with the answer of S3",
+                            call->method, call->status);
+}
+
+static void check_done(struct call *call)
+{
+    check_answer(call, s3_is_done(call->status, buf_text(&call->body), call->body.len));
+}
+
 static void s3_on_head(const struct web_head *head, void *arg)
 {
     struct call *call = arg;
@@ -361,6 +373,7 @@ static size_t put_on_read(char *out, size_t room, void *arg)
 
 static void put_answered(struct call *call)
 {
+    check_done(call);
     if (call->outcome.end == STORAGE_MISSING) /* a bucket, not an object */
         call->outcome.end = STORAGE_DENIED;
     s3_finish(call, s3_put_of(call)->on_end);
@@ -651,6 +664,7 @@ static int send_removal(struct call *call, const char *name)
 
 static void removal_answered(struct call *call)
 {
+    check_done(call);
     s3_finish(call, container_of(call, struct removal, call)->on_end);
 }
 
@@ -741,6 +755,7 @@ static void sweep_on_removed(struct call *call)
 {
     struct sweep *sweep = s3_sweep_of(call);
 
+    check_done(call);
     if (call->outcome.end != STORAGE_DONE) {
         sweep_end(sweep, false);
         return;
@@ -753,6 +768,7 @@ static void sweep_on_listed(struct call *call)
 {
     struct sweep *sweep = s3_sweep_of(call);
 
+    check_answer(call, s3_is_list(buf_text(&call->body), call->body.len));
     if (call->outcome.end != STORAGE_DONE) {
         sweep_end(sweep, false);
         return;

@@ -220,6 +220,10 @@ static const struct {
     { "fail 400 RequestTimeout",            STORAGE_FAILED, STORAGE_FAILED,  STORAGE_FAILED },
     { "fail 400 XMinioAdminBucketQuotaExceeded", STORAGE_FULL, STORAGE_FULL, STORAGE_FULL },
     { "fail 507 -",                         STORAGE_FULL,   STORAGE_FULL,    STORAGE_FULL },
+    { "fail 200 InternalError",             STORAGE_FAILED, STORAGE_FAILED,  STORAGE_FAILED },
+    { "fail 200 SlowDown",                  STORAGE_BUSY,   STORAGE_FAILED,  STORAGE_BUSY },
+    { "page 200",                           STORAGE_FAILED, STORAGE_FAILED,  STORAGE_FAILED },
+    { "page 202",                           STORAGE_FAILED, STORAGE_FAILED,  STORAGE_FAILED },
     { "reset",                              STORAGE_FAILED, STORAGE_FAILED,  STORAGE_FAILED },
 };
 /* clang-format on */
@@ -469,6 +473,8 @@ static void test_a_sweep_deletes_old_days_step_by_step(void **state)
     assert_int_equal(world.base.deleted, 0);
     assert_string_equal(s3_fixture_tell(&world.server, "fail 503 SlowDown"), "ok");
     assert_int_equal(world_sweep(&world.base, TODAY, 10), STORAGE_BUSY);
+    assert_string_equal(s3_fixture_tell(&world.server, "page 200"), "ok"); /* not a list without keys */
+    assert_int_equal(world_sweep(&world.base, TODAY, 10), STORAGE_FAILED);
     end_world(&world);
 }
 
