@@ -444,46 +444,64 @@ static struct sweep *directory_sweep_of(struct call *call)
     return container_of(call, struct sweep, call);
 }
 
-/* The oldest swept day that has a folder; -1: none. */
-static int find_oldest(int root, int today)
+/* What cannot be deleted is kept, and must not keep the rest: the first reason is reported in the end. Another process may sweep the same folder:
+ * that a file is gone is no failure. */
+static void note_failure(struct sweep *sweep, const char *doing)
+{
+    struct storage_outcome *outcome = &sweep->call.outcome;
+
+    if (errno != ENOENT && outcome->end == STORAGE_DONE)
+        storage_outcome_set_errno(outcome, doing, errno);
+}
+
+/* The oldest swept day after `last` that has a folder; -1: none. */
+static int find_oldest(struct sweep *sweep, int root, int last)
 {
     int fd = openat(root, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), oldest = -1, day;
     DIR *folders = fd < 0 ? NULL : fdopendir(fd);
     struct dirent *folder;
 
+    if (!folders)
+        note_failure(sweep, "list the days");
     if (!folders && fd >= 0)
         close(fd);
     while (folders && (folder = readdir(folders)))
-        if (storage_day_read(folder->d_name, strlen(folder->d_name), &day) && storage_day_is_swept(day, today) &&
-            (oldest < 0 || day < oldest))
+        if (storage_day_read(folder->d_name, strlen(folder->d_name), &day) && storage_day_is_swept(day, sweep->today) &&
+            day > last && (oldest < 0 || day < oldest))
             oldest = day;
     if (folders)
         closedir(folders);
     return oldest;
 }
 
-/* Deletes files of a folder up to the sweep's maximum. Returns true when the folder is empty. */
+/* Deletes files of a folder. Returns false if the sweep's maximum leaves some. */
 static bool empty_folder(struct sweep *sweep, int fd)
 {
     DIR *files = fdopendir(fd);
-    bool is_empty = true;
+    bool is_at_max = false;
     struct dirent *file;
 
     if (!files) {
+        note_failure(sweep, "list the files of a day");
         close(fd);
-        return false;
+        return true;
     }
-    while (is_empty && (file = readdir(files))) {
+    while (!is_at_max && (file = readdir(files))) {
         if (!strcmp(file->d_name, ".") || !strcmp(file->d_name, ".."))
             continue;
-        is_empty = sweep->deleted < sweep->max && !unlinkat(fd, file->d_name, 0);
-        sweep->deleted += is_empty;
+        is_at_max = sweep->deleted == sweep->max;
+        if (is_at_max)
+            continue;
+        if (unlinkat(fd, file->d_name, 0))
+            note_failure(sweep, "delete a file of a day");
+        else
+            sweep->deleted++;
     }
     closedir(files);
-    return is_empty;
+    return !is_at_max;
 }
 
-/* Another process may sweep the same folder: that it is gone is no error. */
+/* Returns false if the sweep's maximum leaves files. */
 static bool sweep_folder(struct sweep *sweep, int root, int day)
 {
     char folder[STORAGE_DAY_SIZE];
@@ -491,26 +509,24 @@ static bool sweep_folder(struct sweep *sweep, int root, int day)
 
     storage_day_write(folder, day);
     fd = open_folder(root, folder);
-    if (fd < 0 || !empty_folder(sweep, fd))
-        return fd < 0 && errno == ENOENT;
-    return !unlinkat(root, folder, AT_REMOVEDIR) || errno == ENOENT;
+    if (fd < 0)
+        note_failure(sweep, "open the folder of a day");
+    else if (!empty_folder(sweep, fd))
+        return false;
+    else if (unlinkat(root, folder, AT_REMOVEDIR))
+        note_failure(sweep, "delete the folder of a day");
+    return true;
 }
 
 static void sweep_run(struct disk_job *job)
 {
     struct call *call = call_of_job(job);
     struct sweep *sweep = directory_sweep_of(call);
-    int root = root_of(&call->base), day;
+    int root = root_of(&call->base), day = -1;
 
     (void)spool_dir_clean(&call->base.storage->spool, TEMPORARY_MAX);
-    while ((day = find_oldest(root, sweep->today)) >= 0) {
-        if (sweep_folder(sweep, root, day))
-            continue;
-        sweep->has_more = sweep->deleted >= sweep->max;
-        if (!sweep->has_more)
-            storage_outcome_set_errno(&call->outcome, "delete the files of a day", errno);
-        return;
-    }
+    while (!sweep->has_more && (day = find_oldest(sweep, root, day)) >= 0)
+        sweep->has_more = !sweep_folder(sweep, root, day);
 }
 
 static void sweep_report(struct call *call)

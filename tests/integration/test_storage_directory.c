@@ -548,6 +548,40 @@ static void test_a_sweep_stops_at_its_maximum(void **state)
     storage_world_end(&world);
 }
 
+static void make_folder(const struct storage_world *world, const char *name)
+{
+    char path[256];
+
+    (void)snprintf(path, sizeof(path), "%s/%s", world->path, name);
+    assert_int_equal(mkdir(path, 0700), 0);
+}
+
+/* Neither a folder of somebody in a day, nor a file that has the name of a day. */
+static void test_a_sweep_passes_what_it_cannot_delete(void **state)
+{
+    struct storage_world world;
+    char path[256];
+    int fd;
+
+    (void)state;
+    start_world(&world);
+    store_on(&world, TODAY - 9, 2);
+    store_on(&world, TODAY - 2, 3);
+    make_folder(&world, "20261128/notes");
+    (void)snprintf(path, sizeof(path), "%s/20200101", world.path);
+    fd = open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+    assert_true(fd >= 0);
+    close(fd);
+    assert_int_equal(world_sweep(&world, TODAY, 100), STORAGE_FAILED);
+    assert_int_equal(world.deleted, 5);
+    assert_false(world.has_more);
+    assert_int_equal(count_entries(&world, "20261128"), 1);
+    assert_int_equal(world_sweep(&world, TODAY, 100), STORAGE_FAILED);
+    assert_int_equal(world.deleted, 0);
+    assert_false(world.has_more);
+    storage_world_end(&world);
+}
+
 /* -- other processes */
 
 static void test_the_identity_belongs_to_the_directory(void **state)
@@ -716,6 +750,7 @@ int main(void)
         cmocka_unit_test(test_a_deleted_picture_is_missing),
         cmocka_unit_test(test_a_sweep_deletes_old_days_step_by_step),
         cmocka_unit_test(test_a_sweep_stops_at_its_maximum),
+        cmocka_unit_test(test_a_sweep_passes_what_it_cannot_delete),
         cmocka_unit_test(test_the_identity_belongs_to_the_directory),
         cmocka_unit_test(test_processes_that_start_at_once_read_the_same_identity),
         cmocka_unit_test(test_files_of_killed_processes_are_removed),

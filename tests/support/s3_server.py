@@ -205,7 +205,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def list(self, query):
         most = int(query.get("max-keys", 1000))
-        keys = sorted(key for key in self.store.objects if key.startswith(query.get("prefix", "")))
+        keys = sorted(key for key in self.store.objects if key.startswith(query.get("prefix", "")) and key > query.get("start-after", ""))
         items = "".join(f"<Contents><Key>{key}</Key><Size>{len(self.store.objects[key][0])}</Size></Contents>" for key in keys[:most])
         more = "true" if len(keys) > most else "false"
         self.answer(200, f'<?xml version="1.0"?><ListBucketResult><IsTruncated>{more}</IsTruncated>{items}</ListBucketResult>'.encode(),
