@@ -23,12 +23,18 @@ enum { DIRECTORY_MODE = 0750, TEMPORARY_MAX = 1000 /* removed by one sweep */ };
 
 struct directory {
     struct storage base;
+    char *path;
     int fd;
 };
 
+static struct directory *directory_of(const struct storage_call *call)
+{
+    return container_of(call->storage, struct directory, base);
+}
+
 static int root_of(const struct storage_call *call)
 {
-    return container_of(call->storage, struct directory, base)->fd;
+    return directory_of(call)->fd;
 }
 
 /* A call has at most one job at a time. If it is cancelled during a job or a callback, it is freed when that has ended. */
@@ -142,6 +148,61 @@ static int open_folder(int root, const char *folder)
     return openat(root, folder, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 }
 
+/* -- the directory of a job: it may be removed while programs use it */
+
+/* ERR_NOT_FOUND: there is no such file. ERR_SYSTEM: errno. ERR_SYNTAX: it is damaged. */
+static int read_identity(int root, char out[STORAGE_IDENTITY_SIZE])
+{
+    char text[sizeof(IDENTITY_HEAD) + STORAGE_ID_SIZE + 1];
+    size_t head = sizeof(IDENTITY_HEAD) - 1, whole = head + STORAGE_ID_SIZE;
+    int fd = openat(root, IDENTITY_FILE, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+    ssize_t len = fd < 0 ? -1 : read(fd, text, sizeof(text));
+
+    if (fd >= 0)
+        close(fd);
+    if (len < 0)
+        return errno == ENOENT ? ERR_NOT_FOUND : ERR_SYSTEM;
+    if ((size_t)len != whole || memcmp(text, IDENTITY_HEAD, head) != 0 ||
+        !storage_id_is_valid(text + head, STORAGE_ID_SIZE - 1) || text[whole - 1] != '\n')
+        return ERR_SYNTAX;
+    (void)snprintf(out, STORAGE_IDENTITY_SIZE, "directory %.*s", STORAGE_ID_SIZE - 1, text + head);
+    return 0;
+}
+
+/* A directory that was removed has no links. NFS has no handle for it any more. */
+static bool is_removed(int root)
+{
+    struct stat stat;
+
+    return fstat(root, &stat) ? errno == ESTALE : !stat.st_nlink;
+}
+
+/* The directory with our identity that is under the path now, for example restored from a backup, takes the place of the one that was removed,
+ * under the same descriptor, which jobs on other threads use. */
+static bool reopen_root(const struct directory *directory)
+{
+    char identity[STORAGE_IDENTITY_SIZE];
+    int fd = open(directory->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    bool is_ours = fd >= 0 && !read_identity(fd, identity) && !strcmp(identity, directory->base.identity) &&
+                   dup3(fd, directory->fd, O_CLOEXEC) >= 0;
+
+    if (fd >= 0)
+        close(fd);
+    return is_ours;
+}
+
+/* Without it nothing is known about any picture: it must not count as missing. False: the outcome says so. */
+static bool has_root(struct call *call)
+{
+    const struct directory *directory = directory_of(&call->base);
+
+    if (!is_removed(directory->fd) || reopen_root(directory))
+        return true;
+    storage_outcome_set(&call->outcome, STORAGE_FAILED,
+                        "the directory was removed: restore it with its file " IDENTITY_FILE ", or restart");
+    return false;
+}
+
 /* -- put */
 
 struct put {
@@ -211,7 +272,11 @@ static void put_run(struct disk_job *job)
 {
     struct call *call = call_of_job(job);
     struct put *put = directory_put_of(call);
-    const char *failed = append_record(put) ? place_file(put, root_of(&call->base)) : "write a record";
+    const char *failed;
+
+    if (!has_root(call))
+        return;
+    failed = append_record(put) ? place_file(put, root_of(&call->base)) : "write a record";
 
     if (failed)
         storage_outcome_set_errno(&call->outcome, failed, errno);
@@ -294,6 +359,8 @@ static void get_run_open(struct disk_job *job)
 {
     struct call *call = call_of_job(job);
 
+    if (!has_root(call))
+        return;
     call->fd = open_file(root_of(&call->base), call->name);
     if (call->fd < 0)
         storage_outcome_set_errno(&call->outcome, "open a file", errno == ENOTDIR || errno == ELOOP ? ENOENT : errno);
@@ -404,6 +471,8 @@ static void removal_run(struct disk_job *job)
     const char *file;
     int fd;
 
+    if (!has_root(call))
+        return;
     storage_name_split(call->name, folder, &file);
     fd = open_folder(root_of(&call->base), folder);
     if (fd < 0 || unlinkat(fd, file, 0) || fsync(fd))
@@ -524,6 +593,8 @@ static void sweep_run(struct disk_job *job)
     struct sweep *sweep = directory_sweep_of(call);
     int root = root_of(&call->base), day = -1;
 
+    if (!has_root(call))
+        return;
     (void)spool_dir_clean(&call->base.storage->spool, TEMPORARY_MAX);
     while (!sweep->has_more && (day = find_oldest(sweep, root, day)) >= 0)
         sweep->has_more = !sweep_folder(sweep, root, day);
@@ -561,6 +632,7 @@ static void directory_destroy(struct storage *storage)
     spool_dir_close(&storage->spool);
     if (directory->fd >= 0)
         close(directory->fd);
+    free(directory->path);
     free(directory);
 }
 
@@ -592,34 +664,15 @@ static bool create_identity(const struct directory *directory)
     return created;
 }
 
-static int read_identity(struct directory *directory, struct buf *why)
-{
-    char text[sizeof(IDENTITY_HEAD) + STORAGE_ID_SIZE + 1];
-    size_t head = sizeof(IDENTITY_HEAD) - 1, whole = head + STORAGE_ID_SIZE;
-    int fd = openat(directory->fd, IDENTITY_FILE, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
-    ssize_t len = fd < 0 ? -1 : read(fd, text, sizeof(text));
-
-    if (fd >= 0)
-        close(fd);
-    if (len < 0)
-        return errno == ENOENT ? ERR_NOT_FOUND : ERR_SYSTEM;
-    if ((size_t)len != whole || memcmp(text, IDENTITY_HEAD, head) != 0 ||
-        !storage_id_is_valid(text + head, STORAGE_ID_SIZE - 1) || text[whole - 1] != '\n') {
-        buf_add_text(why, "the file " IDENTITY_FILE " in it is damaged");
-        return ERR_SYNTAX;
-    }
-    (void)snprintf(directory->base.identity, sizeof(directory->base.identity), "directory %.*s", STORAGE_ID_SIZE - 1,
-                   text + head);
-    return 0;
-}
-
 static int directory_identify(struct directory *directory, struct buf *why)
 {
-    int err = read_identity(directory, why);
+    int err = read_identity(directory->fd, directory->base.identity);
 
     if (err == ERR_NOT_FOUND && create_identity(directory))
-        err = read_identity(directory, why);
-    if (err && err != ERR_SYNTAX)
+        err = read_identity(directory->fd, directory->base.identity);
+    if (err == ERR_SYNTAX)
+        buf_add_text(why, "the file " IDENTITY_FILE " in it is damaged");
+    else if (err)
         buf_addf(why, "cannot create the file " IDENTITY_FILE " in it: %s", strerror(errno));
     return err ? ERR_SYSTEM : 0;
 }
@@ -630,12 +683,29 @@ static int open_root(struct directory *directory, const char *path, struct buf *
         buf_add_text(why, "its path must begin with /");
         return ERR_SYSTEM;
     }
+    directory->path = strdup(path);
+    if (!directory->path)
+        return ERR_NO_MEMORY;
     if (!mkdir(path, DIRECTORY_MODE) || errno == EEXIST)
         directory->fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (directory->fd >= 0)
         return 0;
     buf_addf(why, "cannot open it: %s", strerror(errno));
     return ERR_SYSTEM;
+}
+
+static int open_spool(struct directory *directory, int free_min_percent, struct buf *why)
+{
+    struct buf path;
+    int err;
+
+    buf_init(&path, PATH_MAX);
+    buf_addf(&path, "%s/tmp", directory->path);
+    err = buf_error(&path);
+    if (!err)
+        err = spool_dir_open(&directory->base.spool, buf_text(&path), free_min_percent, why);
+    buf_deinit(&path);
+    return err;
 }
 
 int directory_open(const struct directory_setup *setup, struct storage **out, struct buf *why)
@@ -649,7 +719,7 @@ int directory_open(const struct directory_setup *setup, struct storage **out, st
     directory->fd = -1;
     err = open_root(directory, setup->path, why);
     if (!err)
-        err = spool_dir_open(&directory->base.spool, directory->fd, "tmp", setup->free_min_percent, why);
+        err = open_spool(directory, setup->free_min_percent, why);
     if (!err)
         err = directory_identify(directory, why);
     if (err)

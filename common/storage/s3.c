@@ -959,7 +959,7 @@ int s3_open(const struct s3_setup *setup, struct storage **out, struct buf *why)
     s3->base = (struct storage){.ops = &s3_ops, .disk = setup->disk, .spool = {.fd = -1}};
     err = copy_setup(s3, setup, why);
     if (!err)
-        err = spool_dir_open(&s3->base.spool, AT_FDCWD, setup->spool_path, setup->free_min_percent, why);
+        err = spool_dir_open(&s3->base.spool, setup->spool_path, setup->free_min_percent, why);
     if (err) {
         s3_destroy(&s3->base);
         return err;
