@@ -110,6 +110,7 @@ class Kept(PictureTest):
         for wanted in (f"bytes={size}-", "bytes=-0"):
             answer = gateway.get(image["stored_url"], Range=wanted)
             self.assertEqual((answer.status, answer.headers["Content-Range"], answer.body), (416, f"bytes */{size}", b""))
+            self.assertEqual(answer.headers["Cache-Control"], "no-store")
         self.assertEqual(gateway.get(image["stored_url"], Range="bytes=0-0", **{"If-Range": '"other"'}).status, 200)
         self.assertEqual(gateway.get(image["stored_url"], Range="bytes=0-0", **{"If-Range": etag}).status, 206)
         for condition in (etag, f'"x", W/{etag}', "*"):
@@ -117,8 +118,12 @@ class Kept(PictureTest):
             self.assertEqual((answer.status, answer.body, answer.headers["ETag"]), (304, b"", etag))
         head = fetch(gateway.address, "HEAD", image["stored_url"])
         self.assertEqual((head.status, head.headers["Content-Length"], head.body), (200, str(size), b""))
-        saved = gateway.get(image["stored_url"] + "?download")
-        self.assertRegex(saved.headers["Content-Disposition"], r'^attachment; filename="picture-[0-9a-f]{8}\.(jpeg|png)"$')
+        for query in ("download", "download=", "download=1", "download=my-picture-of-today.png", "download=%0d%0aX:%20y", "x=1&download", "download&x=1"):
+            with self.subTest(query=query):
+                saved = gateway.get(image["stored_url"] + "?" + query)
+                self.assertRegex(saved.headers["Content-Disposition"], r'^attachment; filename="picture-[0-9a-f]{8}\.(jpeg|png)"$')
+        for query in ("", "downloads", "x=download", "DOWNLOAD"):
+            self.assertNotIn("Content-Disposition", gateway.get(image["stored_url"] + "?" + query).headers)
 
     def test_invalid_addresses(self):
         world = self.world()
