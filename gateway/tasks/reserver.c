@@ -147,6 +147,7 @@ static int send_requests(struct reserver *reserver)
     while ((request = TAILQ_FIRST(&reserver->waiting)) && at + REQUEST_ARGS_MAX <= ARGS_MAX) {
         TAILQ_REMOVE(&reserver->waiting, request, link);
         TAILQ_INSERT_TAIL(&reserver->sent, request, link);
+        request->is_waiting = false;
         at += write_request(request, &texts[count++], &args[at]);
     }
     err = script_run(
@@ -188,6 +189,7 @@ int reserver_ask(struct reserver *reserver, struct reserve_request *request)
     int err;
 
     TAILQ_INSERT_TAIL(&reserver->waiting, request, link);
+    request->is_waiting = true;
     if (reserver->is_busy)
         return 0;
     err = send_requests(reserver);
@@ -195,6 +197,15 @@ int reserver_ask(struct reserver *reserver, struct reserve_request *request)
         TAILQ_REMOVE(&reserver->sent, request, link);
     reserver->is_busy = !err;
     return err;
+}
+
+bool reserver_withdraw(struct reserver *reserver, struct reserve_request *request)
+{
+    if (!request->is_waiting)
+        return false;
+    TAILQ_REMOVE(&reserver->waiting, request, link);
+    request->is_waiting = false;
+    return true;
 }
 
 /* -- release */

@@ -6,8 +6,8 @@
  * A reservation that is not settled, because this process ended or Redis was away, is free again after the next audit
  * (common/task/settler.h).
  *
- * Ownership: a request is a member of its caller's object, with the texts it points to, until on_reserved. Nothing else is kept of it. There is no
- *            cancellation: a caller that loses interest waits for on_reserved, and releases what it got.
+ * Ownership: a request is a member of its caller's object, with the texts that it points to, until on_reserved or reserver_withdraw. Nothing else
+ *            is kept of it.
  * Callbacks: on_reserved once, from the loop, never from inside reserver_ask, and not after reserver_destroy. It may ask again, and free the
  *            request.
  * Threads:   loop thread only.   Units: micro-units, ms.
@@ -50,14 +50,15 @@ struct reserve_task {
     const char *full_id, *reservation;
 };
 
-/* Tasks of one client with equal terms: all of them get a reservation, or none. */
+/* Tasks of one client with equal terms: all of them get a reservation, or none. Zeroed at first. */
 struct reserve_request {
     const struct money_terms *terms;
     struct reserve_task tasks[RESERVE_TASKS_MAX];
     size_t count;
     void (*on_reserved)(const struct reserve_answer *answer, void *arg);
     void *arg;
-    TAILQ_ENTRY(reserve_request) link; /* private */
+    bool is_waiting; /* private, as what follows */
+    TAILQ_ENTRY(reserve_request) link;
 };
 
 struct reserver *reserver_create(struct redis *redis);        /* NULL when out of memory */
@@ -65,6 +66,9 @@ struct reserver *reserver_destroy(struct reserver *reserver); /* accepts NULL; r
 
 /* As script_run. */
 int reserver_ask(struct reserver *reserver, struct reserve_request *request) MUST_CHECK;
+
+/* True if the request still waited: nothing was sent, and on_reserved does not follow. */
+bool reserver_withdraw(struct reserver *reserver, struct reserve_request *request);
 
 /* No task uses these reservations. Not repeated if it fails: the audit frees them. */
 void reserver_release(struct reserver *reserver, const struct reserve_task *tasks, size_t count);

@@ -485,6 +485,8 @@ void submit_cancel(struct submit_call *call)
         return;
     call->done = NULL;
     call->order_done = NULL;
+    if (reserver_withdraw(call->submitter->reserver, &call->reserve))
+        end_call(call);
 }
 
 /* -- orders */
