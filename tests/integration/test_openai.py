@@ -198,6 +198,16 @@ class Held(DoorTest):
             self.fail_job(self.claim_order(index))
         self.assert_error(self.answer(asking), 503, "ark_overloaded", True)
 
+    def test_all_fail_and_one_may_have_been_charged(self):
+        """The answer is that failure, so that no client repeats the request."""
+        asking = self.ask(n=3)
+        jobs = [self.claim_order(index) for index in range(3)]
+        self.fail_job(jobs[0])
+        self.fail_job(jobs[1], "outcome_unknown", False, "unknown")
+        self.fail_job(jobs[2], "ark_content_refused", False)
+        error = self.assert_error(self.answer(asking), 424, "outcome_unknown", False)
+        self.assertEqual(error["charged"], "unknown")
+
     def test_draining(self):
         asking = self.ask()
         self.wait_task(task_id())

@@ -166,10 +166,21 @@ void order_end_answer(struct order *order)
     order_close(order, order_outcome(order));
 }
 
-/* All tasks have failed. The first one speaks for all. */
+/* Of an order whose tasks have all failed. A failure that may have been charged comes first: the client must not order again by itself. */
+static struct openai_failure order_failure(const struct order *order)
+{
+    for (size_t i = 0; i < order->count; i++) {
+        const struct openai_failure failure = part_failure(&order->parts[i]);
+
+        if (strcmp(failure.charged, "no") != 0)
+            return failure;
+    }
+    return part_failure(&order->parts[0]);
+}
+
 static void fail(struct order *order)
 {
-    const struct openai_failure failure = part_failure(&order->parts[0]);
+    const struct openai_failure failure = order_failure(order);
 
     if (order->state != ORDER_OPEN) {
         order_report_answered(order);
