@@ -358,7 +358,9 @@ class Orders(DoorTest):
         for asking in [*askings, self.ask()]:
             self.assertEqual([image["url"] for image in self.answer(asking).json()["data"]], [IMAGE])
         self.assertEqual(len(self.world.look().tasks), 1)
-        self.assert_error(self.answer(self.ask(prompt="another")), 422, "task_id_conflict", False)
+        error = self.assert_error(self.answer(self.ask(prompt="another")), 422, "task_id_conflict", False)
+        self.assertIn("Idempotency-Key", error["message"])
+        self.assertNotIn("task_id", error["message"])
         asking = self.ask(stream=True)
         self.assertIn(b"image_generation.completed", asking.read_all())
 
