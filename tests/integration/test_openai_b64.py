@@ -89,6 +89,22 @@ class Answers(B64Test):
         self.assertEqual(answers[0], answers[1])
         self.assertEqual(len(self.world.ark.calls()), 1)
 
+    def test_a_picture_that_was_deleted(self):
+        """No repetition gets it, so it is not asked for. Without a key, the next request is an order of its own."""
+        key = {"Idempotency-Key": "k"}
+        first = fetch(self.gateway.address, "POST", PATH, BODY, key)
+        image, = self.gateway.task(first.headers["arkrelay-tasks"]).json()["result"]["generated_images"]
+        self.assertEqual(fetch(self.gateway.address, "DELETE", image["stored_url"]).status, 204)
+        answer = fetch(self.gateway.address, "POST", PATH, BODY, key)
+        self.assertEqual((answer.status, answer.json()["error"]["code"], answer.headers["x-should-retry"]), (404, "picture_not_found", "false"))
+        with Connection(self.gateway.address) as connection:
+            connection.request("POST", PATH, {**BODY, "stream": True}, key)
+            event, = re.findall(r"^data: (.*)$", connection.response().body.decode(), re.M)
+        self.assertEqual((json.loads(event)["type"], json.loads(event)["error"]["code"]), ("error", "picture_not_found"))
+        answer = fetch(self.gateway.address, "POST", PATH, {**BODY, "response_format": "url"}, key)
+        self.assertEqual(answer.json()["data"][0]["url"], image["url"])
+        self.assertEqual(self.world.redis("KEYS", "arkrelay:{0}:unanswered:*"), [])
+
 
 class Slow(B64Test):
     """The gateway is always behind: it may not write before the client has taken what was written."""

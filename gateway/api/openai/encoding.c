@@ -85,10 +85,16 @@ static void schedule(struct encoding *encoding)
     loop_defer(encoding->encodings->loop, &encoding->step, encoding_on_step, encoding);
 }
 
-static void fail(struct encoding *encoding, const struct piece *piece, const char *why)
+static void report_failure(struct encoding *encoding, const struct piece *piece, const char *why, bool is_gone)
 {
     log_warn("openai", "cannot send a picture as base64", "picture=%.*s why=\"%s\"", LOG_ID_LEN, piece->id, why);
-    encoding->events.on_failed(encoding->events.arg);
+    encoding->events.on_failed(is_gone, encoding->events.arg);
+}
+
+/* A later request may get the picture. */
+static void fail(struct encoding *encoding, const struct piece *piece, const char *why)
+{
+    report_failure(encoding, piece, why, false);
 }
 
 /* -- is the picture stored? */
@@ -108,7 +114,7 @@ static void encoding_on_known(const redisReply *reply, int err, void *arg)
         encoding->asked_for = NULL;
         encoding_step(encoding);
     } else {
-        fail(encoding, piece, state ? state : "unknown");
+        report_failure(encoding, piece, state ? state : "unknown", !state || strcmp(state, "erased") == 0);
     }
 }
 
@@ -348,6 +354,7 @@ static bool read_name(struct piece *piece, const json_t *image)
 int encoding_add(struct encoding *encoding, struct buf *before, const json_t *image, struct buf *after)
 {
     struct piece *piece = calloc(1, sizeof(*piece));
+    int err;
 
     if (!piece)
         return ERR_NO_MEMORY;
@@ -356,9 +363,10 @@ int encoding_add(struct encoding *encoding, struct buf *before, const json_t *im
     piece->after_len = after->len;
     piece->before = buf_take(before);
     piece->after = buf_take(after);
-    if ((image && !read_name(piece, image)) || !piece->before || !piece->after) {
+    err = !piece->before || !piece->after ? ERR_NO_MEMORY : image && !read_name(piece, image) ? ERR_NOT_FOUND : 0;
+    if (err) {
         piece_free(piece);
-        return ERR_NOT_FOUND;
+        return err;
     }
     TAILQ_INSERT_TAIL(&encoding->pieces, piece, link);
     if (!encoding->gathers && TAILQ_FIRST(&encoding->pieces) == piece)

@@ -75,6 +75,7 @@ int openai_failure_status(const struct openai_failure *failure)
         {PROBLEM_ARK_CONTENT_REFUSED, 400},
         {PROBLEM_ARK_INVALID_REQUEST, 400},
         {PROBLEM_TASK_NOT_FOUND,      404},
+        {PROBLEM_PICTURE_NOT_FOUND,   404},
     };
 
     if (openai_failure_should_retry(failure))

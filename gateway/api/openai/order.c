@@ -178,16 +178,14 @@ static struct openai_failure order_failure(const struct order *order)
     return part_failure(&order->parts[0]);
 }
 
-static void fail(struct order *order)
+static void order_fail(struct order *order, const struct openai_failure *failure)
 {
-    const struct openai_failure failure = order_failure(order);
-
     if (order->state != ORDER_OPEN) {
         order_report_answered(order);
-        openai_failure_respond(order->exchange, &failure);
+        openai_failure_respond(order->exchange, failure);
         order_close(order, OPENAI_FAILED);
     } else if (order->stream) {
-        order_stream_fail(order, &failure);
+        order_stream_fail(order, failure);
     } else {
         order_cut(order);
     }
@@ -200,12 +198,15 @@ static void finish(struct order *order)
 
     for (size_t i = 0; i < order->count; i++)
         results[i] = (struct openai_result){order->parts[i].done, part_failure(&order->parts[i])};
-    if (!openai_answer_images(&answer))
-        fail(order);
-    else if (order->stream)
+    if (!openai_answer_images(&answer)) {
+        const struct openai_failure failure = order_failure(order);
+
+        order_fail(order, &failure);
+    } else if (order->stream) {
         order_stream_finish(order);
-    else
+    } else {
         order_json_finish(order, &answer);
+    }
 }
 
 bool order_has_ended(const struct order *order)
@@ -226,12 +227,16 @@ void order_check_ended(struct order *order)
 
 /* -- pictures as base64 */
 
-/* A picture cannot be read. The repeated request finds the same tasks, and tries again. */
-static void order_on_unreadable(void *arg)
+/* Unless the picture is gone, the repeated request finds the same tasks, and tries again. */
+static void order_on_unreadable(bool is_gone, void *arg)
 {
+    static const char words[] = "The storage does not have the picture: it was deleted, or was never stored there.";
+    const struct openai_failure gone = {.code = problem_code(PROBLEM_PICTURE_NOT_FOUND), .message = words};
     struct order *order = arg;
 
-    if (order->state == ORDER_OPEN)
+    if (is_gone && !encoding_is_writing(order->encoding))
+        order_fail(order, &gone);
+    else if (order->state == ORDER_OPEN)
         order_cut(order);
     else
         order_refuse(order, PROBLEM_STORAGE_UNAVAILABLE, 0);
@@ -244,7 +249,7 @@ bool order_encode(struct order *order, struct buf *before, const json_t *image, 
     buf_deinit(before);
     buf_deinit(after);
     if (err)
-        order_on_unreadable(order);
+        order_on_unreadable(err == ERR_NOT_FOUND, order);
     return !err;
 }
 
