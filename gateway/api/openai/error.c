@@ -174,7 +174,8 @@ static void add_problem_message(struct buf *message, const struct problem_detail
 /* A limit per day or month: an SDK that repeats its request within seconds would be refused again. */
 static bool lasts_a_day(enum problem problem)
 {
-    return problem == PROBLEM_BUDGET_EXHAUSTED || problem == PROBLEM_IMAGES_PER_DAY;
+    return problem == PROBLEM_BUDGET_EXHAUSTED || problem == PROBLEM_IMAGES_PER_DAY ||
+           problem == PROBLEM_UPLOADS_PER_DAY;
 }
 
 void openai_write_problem(struct http_exchange *exchange, const struct problem_details *details,
