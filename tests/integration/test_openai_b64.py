@@ -89,6 +89,19 @@ class Answers(B64Test):
         self.assertEqual(answers[0], answers[1])
         self.assertEqual(len(self.world.ark.calls()), 1)
 
+    def test_a_storage_that_fails(self):
+        """The head is sent when the first picture has been opened, so that the failure has its status."""
+        key = {"Idempotency-Key": "k"}
+        first = fetch(self.gateway.address, "POST", PATH, BODY, key)
+        image, = self.gateway.task(first.headers["arkrelay-tasks"]).json()["result"]["generated_images"]
+        path, = self.store.rglob(image["id"])
+        path.rename(self.store / "away")
+        answer = fetch(self.gateway.address, "POST", PATH, BODY, key)
+        self.assertEqual((answer.status, answer.json()["error"]["code"], answer.headers["x-should-retry"]), (503, "storage_unavailable", "true"))
+        (self.store / "away").rename(path)
+        answer = fetch(self.gateway.address, "POST", PATH, BODY, key)
+        self.assertEqual((answer.json()["data"], len(self.world.ark.calls())), (first.json()["data"], 1))
+
     def test_a_picture_that_was_deleted(self):
         """No repetition gets it, so it is not asked for. Without a key, the next request is an order of its own."""
         key = {"Idempotency-Key": "k"}

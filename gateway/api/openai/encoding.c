@@ -34,7 +34,8 @@ struct piece {
     char *before, *after;
     size_t before_len, after_len;
     bool has_picture, is_stored;
-    bool is_read; /* only the end of its text is left to write */
+    bool is_begun; /* the text in front of the picture is written */
+    bool is_read;  /* only the end of its text is left to write */
     int day;
     char id[STORAGE_ID_SIZE];
 };
@@ -163,12 +164,6 @@ static bool must_wait(struct encoding *encoding)
     return true;
 }
 
-static void read_on(struct encoding *encoding)
-{
-    if (!must_wait(encoding))
-        storage_get_next(encoding->get);
-}
-
 /* As one write. False: out of memory, and the owner was told. */
 static bool write_two(struct encoding *encoding, struct piece *piece, const char *first, size_t first_len,
                       const char *second, size_t second_len)
@@ -204,6 +199,31 @@ static void end_picture(struct encoding *encoding, struct piece *piece)
 
     if (write_two(encoding, piece, text, len, piece->after, piece->after_len))
         drop_first(encoding);
+}
+
+static void begin_answer(struct encoding *encoding)
+{
+    if (!encoding->gathers)
+        return;
+    encoding->gathers = false;
+    encoding->events.on_begin(encoding->events.arg);
+}
+
+/* The picture is open, and the text in front of it may not be written yet: opening can fail, and then the answer is an error. */
+static void read_on(struct encoding *encoding)
+{
+    struct piece *piece = TAILQ_FIRST(&encoding->pieces);
+
+    if (!piece->is_begun) {
+        if (!encoding->gathers && must_wait(encoding))
+            return;
+        begin_answer(encoding);
+        piece->is_begun = true;
+        if (!write_two(encoding, piece, piece->before, piece->before_len, "", 0))
+            return;
+    }
+    if (!must_wait(encoding))
+        storage_get_next(encoding->get);
 }
 
 static void encoding_on_open(const struct storage_about *about, struct storage_range *range, void *arg)
@@ -253,15 +273,16 @@ static void read_picture(struct encoding *encoding, const struct piece *piece)
 
 static void write_piece(struct encoding *encoding, struct piece *piece)
 {
-    if (must_wait(encoding))
+    if (!encoding->gathers && must_wait(encoding))
         return;
     if (piece->is_read) {
         end_picture(encoding, piece);
     } else if (piece->has_picture) {
-        if (write_two(encoding, piece, piece->before, piece->before_len, "", 0))
-            read_picture(encoding, piece);
-    } else if (write_two(encoding, piece, piece->before, piece->before_len, piece->after, piece->after_len)) {
-        drop_first(encoding);
+        read_picture(encoding, piece);
+    } else {
+        begin_answer(encoding);
+        if (write_two(encoding, piece, piece->before, piece->before_len, piece->after, piece->after_len))
+            drop_first(encoding);
     }
 }
 
@@ -286,10 +307,6 @@ static void encoding_step(struct encoding *encoding)
         return;
     if (unstored && (encoding->gathers || unstored == first)) {
         await(encoding, unstored);
-    } else if (encoding->gathers) {
-        encoding->gathers = false;
-        schedule(encoding);
-        encoding->events.on_begin(encoding->events.arg);
     } else if (first) {
         write_piece(encoding, first);
     } else if (!must_wait(encoding)) {
@@ -311,7 +328,7 @@ bool encoding_is_writing(const struct encoding *encoding)
 {
     const struct piece *first = encoding ? TAILQ_FIRST(&encoding->pieces) : NULL;
 
-    return first && (encoding->get || first->is_read);
+    return first && first->is_begun;
 }
 
 void encoding_on_room(struct encoding *encoding)
@@ -319,7 +336,7 @@ void encoding_on_room(struct encoding *encoding)
     if (!encoding)
         return;
     if (encoding->get)
-        storage_get_next(encoding->get);
+        read_on(encoding);
     else
         schedule(encoding);
 }

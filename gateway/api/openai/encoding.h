@@ -5,7 +5,8 @@
  * A piece of the answer is a text, a picture, and a text. The worker copies a picture into the storage after its event, so a picture may
  * not be there yet: the encoding asks Redis until it is. Nothing of a picture is kept: it is read as fast as the client takes it.
  *
- * With `gathers`, the first text is written when all pictures are stored, so that until then the answer can still be an error.
+ * The text in front of a picture is written when the picture is open. With `gathers`, all pictures must be stored first. Until the first
+ * text is written, the answer can still be an error.
  *
  * Ownership: the order owns it; encoding_destroy may be called at any time, also from its callbacks, which are the last use of it then.
  * Threads:   loop thread only.   Units: ms.
