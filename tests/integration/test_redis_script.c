@@ -90,6 +90,7 @@ static const struct {
     { "SETTLE of an unknown picture says so", SCRIPT_SETTLE, {"copies", "00", "nonce.1", "host"}, "ERASED" },
     { "UPLOAD may begin", SCRIPT_UPLOAD, {"", "0", "10", "1000", "60000", "", "", "", "", "", ""}, "OK" },
     { "UPLOAD of a stored image is new", SCRIPT_UPLOAD, {"ab", "5", "0", "0", "60000", "20261207/x", "9999999999999", "image/png", "15", "15", ""}, "NEW" },
+    { "ERASE_UPLOAD names the object first", SCRIPT_ERASE_UPLOAD, {"ab", ""}, "NAMES" },
     { "INPUTS finds some", SCRIPT_INPUTS, {"60000", "ab", "none"}, "OK" },
     { "PICTURE of an unknown one finds none", SCRIPT_PICTURE, {"00", "20261207"}, "NONE" },
     { "ERASE_PICTURE of an unknown one says so", SCRIPT_ERASE_PICTURE, {"00", "20261207", "public"}, "UNKNOWN" },

@@ -25,6 +25,7 @@
 #include "gateway/request/headers.h"
 #include "gateway/response/respond.h"
 #include "gateway/uploads/upload.h"
+#include "gateway/uploads/uploads.h"
 
 enum { PARTS_MAX = 64 };
 
@@ -284,6 +285,7 @@ void api_openai_edits(struct http_exchange *exchange, void *arg)
                  problem == PROBLEM_DRAINING || problem == PROBLEM_STORAGE_UNAVAILABLE ? OPENAI_REFUSED
                                                                                        : OPENAI_INVALID);
     respond_problem(exchange, problem,
-                    problem == PROBLEM_UPLOAD_CONTENT_TYPE ? "Send the fields and the images as multipart/form-data."
-                                                           : NULL);
+                    problem == PROBLEM_UPLOAD_CONTENT_TYPE   ? "Send the fields and the images as multipart/form-data."
+                    : problem == PROBLEM_STORAGE_UNAVAILABLE ? UPLOADS_OTHER_STORAGE
+                                                             : NULL);
 }
