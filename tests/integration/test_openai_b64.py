@@ -12,6 +12,7 @@ from support.http_client import Connection, fetch
 from support.images import png
 from support.processes import ProcessTest, eventually
 from support.world import BASE, World
+from test_metrics import scrape
 from test_openai import Asking, chunks
 
 PATH = "/v1/images/generations"
@@ -117,6 +118,11 @@ class Answers(B64Test):
         answer = fetch(self.gateway.address, "POST", PATH, {**BODY, "response_format": "url"}, key)
         self.assertEqual(answer.json()["data"][0]["url"], image["url"])
         self.assertEqual(self.world.redis("KEYS", "arkrelay:{0}:unanswered:*"), [])
+        eventually(lambda: self.outcomes("done", "failed") == [2, 2], "both failures are counted")
+
+    def outcomes(self, *names):
+        counts = scrape(self.gateway)["arkrelay_openai_requests_total"]
+        return [counts.value(endpoint="generations", outcome=name) for name in names]
 
 
 class Slow(B64Test):

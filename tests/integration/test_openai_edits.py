@@ -161,8 +161,8 @@ class Refused(ProcessTest):
                     head = connection.socket.recv(65536)
                     self.assertTrue(head.startswith(f"HTTP/1.1 {status} ".encode()))
                     self.assertIn(b"x-should-retry: false", head)
-            counts = scrape(gateway)["arkrelay_openai_requests_total"]
-            self.assertEqual([counts.value(endpoint="edits", outcome=outcome) for outcome in ("refused", "invalid")], [1, 0])
+            counts = lambda: scrape(gateway)["arkrelay_openai_requests_total"]
+            eventually(lambda: [counts().value(endpoint="edits", outcome=outcome) for outcome in ("refused", "invalid")] == [1, 0], "one is counted")
 
 
 if __name__ == "__main__":

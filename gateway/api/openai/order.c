@@ -159,11 +159,11 @@ void order_report_answered(struct order *order)
     order->has_tasks = false;
 }
 
-void order_end_answer(struct order *order)
+void order_end_answer(struct order *order, enum openai_outcome outcome)
 {
     order_report_answered(order);
     http_stream_end(order->exchange);
-    order_close(order, order_outcome(order));
+    order_close(order, outcome);
 }
 
 /* Of an order whose tasks have all failed. A failure that may have been charged comes first: the client must not order again by itself. */
@@ -266,7 +266,7 @@ static void order_on_encoded(void *arg)
     struct order *order = arg;
 
     if (order->is_encoded)
-        order_end_answer(order);
+        order_end_answer(order, order_outcome(order));
     else
         order_check_ended(order);
 }
