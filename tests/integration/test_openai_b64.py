@@ -90,6 +90,21 @@ class Answers(B64Test):
         self.assertEqual(answers[0], answers[1])
         self.assertEqual(len(self.world.ark.calls()), 1)
 
+    def test_the_output_format_of_a_stored_link(self):
+        """It has no extension. The picture is what ARK was asked for."""
+        self.world.worker(STORAGE=self.store, STORAGE_REPLACE_URL="on")
+        self.worker.stop()
+        fields = {"model": "doubao-seedream-5-0-260128", "output_format": "png"}
+        for form in ("url", "b64_json"):
+            answer = self.ask(response_format=form, **fields).json()
+            self.assertEqual(answer["output_format"], "png")
+        self.assertEqual(base64.b64decode(answer["data"][0]["b64_json"])[:4], b"\x89PNG")
+        with Connection(self.gateway.address) as connection:
+            connection.request("POST", PATH, {**BODY, **fields, "stream": True})
+            event, = re.findall(r"^data: (.*)$", connection.response().body.decode(), re.M)
+        self.assertEqual(json.loads(event)["output_format"], "png")
+        self.assertEqual(self.ask(response_format="url").json()["output_format"], "jpeg")
+
     def test_a_storage_that_fails(self):
         """The head is sent when the first picture has been opened, so that the failure has its status."""
         key = {"Idempotency-Key": "k"}

@@ -194,7 +194,7 @@ static void order_fail(struct order *order, const struct openai_failure *failure
 static void finish(struct order *order)
 {
     struct openai_result results[OPENAI_N_MAX];
-    const struct openai_answer answer = {results, order->count, order->format, order->created_ms};
+    const struct openai_answer answer = {results, order->count, order->format, order->created_ms, order->png};
 
     for (size_t i = 0; i < order->count; i++)
         results[i] = (struct openai_result){order->parts[i].done, part_failure(&order->parts[i])};
@@ -301,6 +301,7 @@ static struct order *create(struct orders *orders, struct http_exchange *exchang
     order->format = request->format;
     order->stream = request->stream;
     order->transparent = request->transparent;
+    order->png = request->png;
     order->endpoint = request->endpoint;
     order->http_1_0 = http_exchange_request(exchange)->minor == 0;
     order->identity = *request->identity;

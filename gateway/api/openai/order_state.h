@@ -59,7 +59,7 @@ struct order {
     struct timeout timer;           /* ASKING: answers; HELD: opens; OPEN: heartbeats */
     enum order_state state;
     enum openai_format format;
-    bool stream, transparent, http_1_0;
+    bool stream, transparent, png, http_1_0;
     enum openai_endpoint endpoint;
     struct order_identity identity;
     struct submit_call *submitting; /* ASKING: SUBMIT_ORDER has not answered */

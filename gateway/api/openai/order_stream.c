@@ -10,8 +10,12 @@ static struct openai_event event_of(const struct part *part)
 {
     const struct order *order = part->order;
 
-    return (struct openai_event){order->format, order->created_ms, (int)(part - order->parts), order->transparent,
-                                 order->endpoint == OPENAI_EDITS};
+    return (struct openai_event){order->format,
+                                 order->created_ms,
+                                 (int)(part - order->parts),
+                                 order->transparent,
+                                 order->endpoint == OPENAI_EDITS,
+                                 order->png};
 }
 
 /* False: the order is closed. */
