@@ -18,6 +18,8 @@ enum { TEXT_MAX = 64 * 1024, RESULTS_MAX = 4 };
 #define LINK  "https://ark.example/a.jpeg?X-Tos-Signature=1"
 #define USAGE "\"usage\":{\"generated_images\":1,\"output_tokens\":100,\"total_tokens\":100}"
 #define ONE   "{\"generated_images\":[{\"index\":0,\"url\":\"" LINK "\",\"size\":\"1x2\"}]," USAGE "}"
+#define BIG                                                                                                            \
+    "{\"generated_images\":[{\"index\":0,\"url\":\"u\",\"size\":\"1x2\"}],\"usage\":{\"output_tokens\":9000000000000000000,\"total_tokens\":9000000000000000000}}"
 #define REFUSED                                                                                                        \
     "{\"index\":1,\"error\":{\"message\":\"no\",\"type\":\"image_generation_user_error\",\"param\":null,\"code\":\"ark_content_refused\",\"charged\":\"no\"}}"
 #define TOKENS(n)                                                                                                          \
@@ -40,6 +42,10 @@ static const struct { const char *name; const char *done[RESULTS_MAX]; size_t co
       "{\"created\":1700000000,\"data\":[{\"b64_json\":\"QUJD\"}],\"output_format\":\"png\",\"size\":\"1x2\"" TOKENS(100) "}", false },
     { "a data URL as a link", {"{\"generated_images\":[{\"index\":0,\"url\":\"data:image/jpeg;base64,QUJD\",\"size\":\"1x2\"}]}"}, 1, OPENAI_URL,
       "{\"created\":1700000000,\"data\":[{\"url\":\"data:image/jpeg;base64,QUJD\"}],\"output_format\":\"jpeg\",\"size\":\"1x2\"}", false },
+    { "more tokens than an int64_t can add", {BIG, BIG}, 2, OPENAI_URL,
+      "{\"created\":1700000000,\"data\":[{\"url\":\"u\"},{\"url\":\"u\"}],\"output_format\":\"jpeg\",\"size\":\"1x2\"}", false },
+    { "fewer tokens in total than of the output", {"{\"generated_images\":[{\"index\":0,\"url\":\"u\",\"size\":\"1x2\"}],\"usage\":{\"output_tokens\":2,\"total_tokens\":1}}"}, 1, OPENAI_URL,
+      "{\"created\":1700000000,\"data\":[{\"url\":\"u\"}],\"output_format\":\"jpeg\",\"size\":\"1x2\"}", false },
     { "a link that shows no format", {"{\"generated_images\":[{\"index\":0,\"url\":\"/p/20261208/0a\",\"size\":\"1x2\"}]}"}, 1, OPENAI_URL,
       "{\"created\":1700000000,\"data\":[{\"url\":\"/p/20261208/0a\"}],\"output_format\":\"png\",\"size\":\"1x2\"}", true },
     { "a link of jpeg, though png was asked for", {"{\"generated_images\":[{\"index\":0,\"url\":\"u.jpg?a=.png\",\"size\":\"1x2\"}]}"}, 1, OPENAI_URL,

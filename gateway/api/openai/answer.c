@@ -7,7 +7,7 @@
 #include "common/base/buf.h"
 #include "common/base/macros.h"
 
-enum { SECOND_MS = 1000 };
+enum { SECOND_MS = 1000, TOKENS_MAX = 1000 * 1000 * 1000 /* of one task */ };
 
 /* Around the base64 of a stored picture. */
 #define B64_BEGIN "\"b64_json\":\""
@@ -116,12 +116,15 @@ static void add_size(struct buf *out, const struct openai_answer *answer)
     add_image_text(out, "size", size);
 }
 
+/* False: ARK has not reported a plausible number. */
 static bool add_tokens(const struct openai_result *result, const char *name, int64_t *sum)
 {
     const json_t *value = json_object_get(json_object_get(result->done, "usage"), name);
 
+    if (!json_is_integer(value) || json_integer_value(value) < 0 || json_integer_value(value) > TOKENS_MAX)
+        return false;
     *sum += json_integer_value(value);
-    return json_is_integer(value);
+    return true;
 }
 
 /* ARK counts no tokens of the input. */
@@ -133,6 +136,8 @@ static void add_usage(struct buf *out, const struct openai_answer *answer)
         if (answer->results[i].done && (!add_tokens(&answer->results[i], "output_tokens", &output) ||
                                         !add_tokens(&answer->results[i], "total_tokens", &total)))
             return;
+    if (total < output)
+        return;
     buf_addf(out,
              ",\"usage\":{\"input_tokens\":%" PRId64 ",\"input_tokens_details\":{\"image_tokens\":0,\"text_tokens\":0},"
              "\"output_tokens\":%" PRId64 ",\"total_tokens\":%" PRId64 "}",
