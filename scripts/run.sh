@@ -58,6 +58,28 @@ free_port() {                        # free_port FIRST
     printf '%s' "$port"
 }
 
+# --- Build ---
+
+compile() {
+    cmake --preset release -DARKRELAY_WERROR=OFF >build/configure.log || {
+        ((interrupts == 0)) || exit 130
+        cat build/configure.log
+        fail "cmake failed"
+    }
+    cmake --build --preset release
+}
+
+# Two builds in one directory overwrite each other's files.
+compile_alone() {
+    exec 8>build/lock
+    flock -n 8 || {
+        say "another run.sh is building in this directory: waiting until it has finished"
+        flock 8
+    }
+    compile
+    exec 8>&-
+}
+
 # --- Processes: each in its own session, so that Ctrl-C reaches only this script, which stops them in order ---
 
 declare -A name_of=()                # pid -> name of each process
@@ -219,12 +241,7 @@ workers=${WORKERS:-1}
 
 scripts/install_deps.sh build
 mkdir -p build
-cmake --preset release -DARKRELAY_WERROR=OFF >build/configure.log || {
-    ((interrupts == 0)) || exit 130
-    cat build/configure.log
-    fail "cmake failed"
-}
-cmake --build --preset release
+compile_alone
 
 listen=$(setting gateway GATEWAY_LISTEN)
 redis_url=$(setting gateway REDIS_URL)
