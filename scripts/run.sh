@@ -166,7 +166,7 @@ supervise() {
 
 # --- Components ---
 
-redis_answers() { [[ $("${redis_server/%server/cli}" -s "$scratch/redis.sock" ping) == PONG ]]; }
+redis_answers() { [[ $("$redis_cli" -s "$scratch/redis.sock" ping) == PONG ]]; }
 
 # Only one run.sh at a time: two Redis servers would write the same file.
 claim_state() {
@@ -175,8 +175,13 @@ claim_state() {
     flock -n 9 || fail "another run.sh is running in this directory: stop it first, or set REDIS_URL"
 }
 
+find_redis() {
+    redis_server=$(command -v redis-server || command -v valkey-server) || fail "redis-server or valkey-server is not in PATH"
+    redis_cli=${redis_server/%server/cli}
+    command -v "$redis_cli" >/dev/null || fail "${redis_cli##*/} is not in PATH"
+}
+
 start_redis() {
-    redis_server=$(command -v redis-server || command -v valkey-server)
     start Redis "$redis_server" --port 0 --unixsocket "$scratch/redis.sock" --unixsocketperm 700 --dir "$state/redis" \
         --appendonly yes --appendfsync always --save '' --maxmemory-policy noeviction --logfile "$state/redis.log"
     backend=("$started")
@@ -272,11 +277,15 @@ if ! is_set "$configured_admin_key"; then
     export GATEWAY_ADMIN_KEY=$admin_key
 fi
 
-scratch=$(mktemp -d "${TMPDIR:-/tmp}/arkrelay.XXXXXX")
+# For the socket of Redis: its path is at most 107 bytes long, and a REDIS_URL has no spaces and no '?'.
+scratch=${TMPDIR:-/tmp}
+[[ $scratch =~ ^[[:alnum:]/._+-]{1,80}$ ]] || scratch=/tmp
+scratch=$(mktemp -d "$scratch/arkrelay.XXXXXX")
 trap 'rm -rf "$scratch"' EXIT
 
 if [[ $own_redis ]]; then
     scripts/install_deps.sh run 9>&-
+    find_redis
     start_redis
 fi
 if ((simulation)) && ! is_set "$ark_sim_url"; then

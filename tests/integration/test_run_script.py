@@ -137,6 +137,25 @@ class Newcomer(ProcessTest):
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)      # the lock is not held any longer than the build
         self.stop(run)
 
+    def test_a_temporary_folder_that_no_redis_url_can_name(self):
+        for name in ("with a space", "what?", "x" * 100):
+            with self.subTest(name):
+                (self.folder / name).mkdir()
+                self.stop(self.start(f"127.0.0.1:{free_port()}", TMPDIR=str(self.folder / name)))
+
+    def test_missing_programs_of_redis_are_reported(self):
+        programs = self.folder / "programs"
+        programs.mkdir()
+        for program in pathlib.Path("/usr/bin").iterdir():
+            if not re.match("(redis|valkey)-", program.name):
+                (programs / program.name).symlink_to(program)
+        for missing in ("redis-server or valkey-server", "redis-cli"):
+            with self.subTest(missing):
+                if missing == "redis-cli":
+                    (programs / "redis-server").symlink_to("/bin/false")
+                run = self.run_block(f"PATH={self.folder}/tools:{programs} GATEWAY_LISTEN=127.0.0.1:{free_port()} ./scripts/run.sh", timeout=DEADLINE)
+                self.assertEqual((run.returncode, run.stderr), (1, f"run: {missing} is not in PATH\n"))
+
     def test_setup_env_writes_the_key(self):
         done = self.run_block(block_with("setup_env.sh"), input="a-key-of-mine\n\n")
         self.assertEqual(done.returncode, 0, done.stderr)
