@@ -1,11 +1,11 @@
 """The command usage: what tasks have cost, by day or month, client and model."""
 
 import csv
-import sys
+import io
 import urllib.parse
 
 from arkctl_lib.failure import OK
-from arkctl_lib.terminal import clean
+from arkctl_lib.terminal import clean, write
 
 COLUMNS = ("tasks", "images", "paid_calls")
 
@@ -62,9 +62,11 @@ def _sums(rows):
 def _print_csv(report):
     """As the gateway's format=csv. A text that a table calculation would run gets an apostrophe."""
     names = _names(report)
-    writer = csv.writer(sys.stdout)
+    table = io.StringIO()
+    writer = csv.writer(table)
     writer.writerow([*names, *COLUMNS, "currency", "amount", "estimated_amount"])
     for row in report["rows"]:
         cost = row["cost"] or {"currency": "", "amount": "", "estimated_amount": ""}
         texts = ["'" + row[name] if row[name].startswith(tuple("=+-@\t\r")) else row[name] for name in names]
         writer.writerow([*texts, *(row[name] for name in COLUMNS), cost["currency"], cost["amount"], cost["estimated_amount"]])
+    write(table.getvalue())
