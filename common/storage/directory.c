@@ -698,7 +698,7 @@ static int open_root(struct directory *directory, const char *path, struct buf *
         directory->fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (directory->fd >= 0)
         return 0;
-    buf_addf(why, "cannot open it: %s", strerror(errno));
+    buf_addf(why, "cannot open %s: %s", path, strerror(errno));
     return ERR_SYSTEM;
 }
 

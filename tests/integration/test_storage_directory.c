@@ -786,14 +786,14 @@ static const struct {
     const char *name, *path, *text; /* of its identity file */
     const char *why;
 } bad_directories[] = {
-    {"a relative path",             "storage",           NULL,                                                      "must begin with /"},
-    {"no parent",                   "/no/such/folder",   NULL,                                                      "cannot open it"   },
-    {"a file",                      "/etc/passwd",       NULL,                                                      "cannot open it"   },
-    {"a read-only file system",     "/proc/self/fdinfo", NULL,                                                      "cannot"           },
-    {"an empty identity",           NULL,                "",                                                        "is damaged"       },
-    {"an identity of another kind", NULL,                "arkrelay storage 2 0123456789abcdef0123456789abcdef\n",   "is damaged"       },
-    {"a long identity",             NULL,                "arkrelay storage 1 0123456789abcdef0123456789abcdef\n\n", "is damaged"       },
-    {"an identity in capitals",     NULL,                "arkrelay storage 1 0123456789ABCDEF0123456789abcdef\n",   "is damaged"       },
+    {"a relative path",             "storage",           NULL,                                                      "must begin with /"                        },
+    {"no parent",                   "/no/such/folder",   NULL,                                                      "cannot open /no/such/folder: No such file"},
+    {"a file",                      "/etc/passwd",       NULL,                                                      "cannot open /etc/passwd: Not a directory" },
+    {"a read-only file system",     "/proc/self/fdinfo", NULL,                                                      "cannot"                                   },
+    {"an empty identity",           NULL,                "",                                                        "is damaged"                               },
+    {"an identity of another kind", NULL,                "arkrelay storage 2 0123456789abcdef0123456789abcdef\n",   "is damaged"                               },
+    {"a long identity",             NULL,                "arkrelay storage 1 0123456789abcdef0123456789abcdef\n\n", "is damaged"                               },
+    {"an identity in capitals",     NULL,                "arkrelay storage 1 0123456789ABCDEF0123456789abcdef\n",   "is damaged"                               },
 };
 
 static void test_unusable_directories_are_refused(void **state)
