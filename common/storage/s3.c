@@ -24,7 +24,8 @@ enum {
     ERROR_BODY_MAX = 16 << 10, /* what is kept of an answer that is not a picture */
     ANSWER_MAX = 1 << 20,
     LIST_BODY_MAX = 256 << 10,
-    LIST_KEYS = 200,  /* of one list: about 100 KiB of XML */
+    LISTS_MAX = 100,  /* of one sweep, until one has something to delete */
+    DENIED_MAX = 100, /* deletions of one sweep that the server refuses */
     PIECE = 64 << 10, /* of a file that is sent */
     WEB_BUFFER = 16 << 10,
     GETS_MAX = 64,
@@ -209,6 +210,18 @@ static void set_outcome(struct call *call)
         storage_outcome_set(&call->outcome, end, "%s: status %d %s", call->method, call->status, code);
 }
 
+static void check_answer(struct call *call, bool is_expected)
+{
+    if (call->outcome.end == STORAGE_DONE && !is_expected)
+        storage_outcome_set(&call->outcome, STORAGE_FAILED, "%s: status %d, but not with the answer of S3",
+                            call->method, call->status);
+}
+
+static void check_done(struct call *call)
+{
+    check_answer(call, s3_is_done(call->status, buf_text(&call->body), call->body.len));
+}
+
 static void s3_on_head(const struct web_head *head, void *arg)
 {
     struct call *call = arg;
@@ -361,6 +374,7 @@ static size_t put_on_read(char *out, size_t room, void *arg)
 
 static void put_answered(struct call *call)
 {
+    check_done(call);
     if (call->outcome.end == STORAGE_MISSING) /* a bucket, not an object */
         call->outcome.end = STORAGE_DENIED;
     s3_finish(call, s3_put_of(call)->on_end);
@@ -651,6 +665,7 @@ static int send_removal(struct call *call, const char *name)
 
 static void removal_answered(struct call *call)
 {
+    check_done(call);
     s3_finish(call, container_of(call, struct removal, call)->on_end);
 }
 
@@ -667,14 +682,18 @@ static int s3_remove(struct storage *storage, const char *name, storage_end_fn *
     return started(&removal->call, send_removal(&removal->call, name), out);
 }
 
-/* -- sweep: lists the oldest keys, which sort first, and deletes those of swept days one after the other */
+/* -- sweep: lists the oldest keys, which sort first, and deletes those of swept days one after the other. Keys of others, and those that the
+ * server does not let go, are passed. */
 
 struct sweep {
     struct call call;
     storage_swept_fn *on_end;
-    int today, max, deleted;
-    struct buf list; /* the answer, whose keys are being deleted */
-    size_t at;       /* offset after the last key that was taken from it */
+    int today, max, deleted, lists, denied;
+    struct storage_outcome failure;                 /* of the first deletion that was denied */
+    struct buf list;                                /* the answer, whose keys are being deleted */
+    size_t at;                                      /* offset after the last key that was taken from it */
+    struct s3_key last;                             /* that key */
+    char after[S3_PREFIX_SIZE + STORAGE_NAME_SIZE]; /* the list begins after this key; "": with the first one */
 };
 
 static struct sweep *s3_sweep_of(struct call *call)
@@ -687,22 +706,41 @@ static void sweep_end(struct sweep *sweep, bool has_more)
     struct call *call = &sweep->call;
 
     call->is_over = true;
+    if (call->outcome.end == STORAGE_DONE)
+        call->outcome = sweep->failure;
     sweep->on_end(&call->outcome, sweep->deleted, has_more, call->arg);
     s3_tidy(call);
+}
+
+/* True if the key has the bucket's prefix; what follows is then in `out`. */
+static bool cut_prefix(const struct sweep *sweep, const struct s3_key *key, struct s3_key *out)
+{
+    const char *prefix = s3_of(&sweep->call)->bucket.prefix;
+    size_t len = strlen(prefix);
+
+    if (key->len <= len || memcmp(key->text, prefix, len) != 0)
+        return false;
+    *out = (struct s3_key){key->text + len, key->len - len};
+    return true;
+}
+
+/* True if this can be the name of an object of ours; it is then in `out`. */
+static bool is_name(const struct s3_key *rest, char out[STORAGE_NAME_SIZE])
+{
+    if (rest->len >= STORAGE_NAME_SIZE)
+        return false;
+    memcpy(out, rest->text, rest->len);
+    out[rest->len] = '\0';
+    return strlen(out) == rest->len && storage_name_is_valid(out);
 }
 
 /* True if the key is an object of ours whose day has been swept; its name is then in `out`. */
 static bool is_swept(const struct sweep *sweep, const struct s3_key *key, char out[STORAGE_NAME_SIZE])
 {
-    const char *prefix = s3_of(&sweep->call)->bucket.prefix;
-    size_t prefix_len = strlen(prefix), len = key->len - prefix_len;
+    struct s3_key rest;
     int day;
 
-    if (key->len <= prefix_len || memcmp(key->text, prefix, prefix_len) != 0 || len >= STORAGE_NAME_SIZE)
-        return false;
-    memcpy(out, key->text + prefix_len, len);
-    out[len] = '\0';
-    return strlen(out) == len && storage_name_is_valid(out) && storage_day_read(out, strcspn(out, "/"), &day) &&
+    return cut_prefix(sweep, key, &rest) && is_name(&rest, out) && storage_day_read(out, strcspn(out, "/"), &day) &&
            storage_day_is_swept(day, sweep->today);
 }
 
@@ -710,23 +748,68 @@ static bool next_swept(struct sweep *sweep, char out[STORAGE_NAME_SIZE])
 {
     struct s3_key key;
 
-    while (s3_next_key(buf_text(&sweep->list), sweep->list.len, &sweep->at, &key))
+    while (s3_next_key(buf_text(&sweep->list), sweep->list.len, &sweep->at, &key)) {
+        sweep->last = key;
         if (is_swept(sweep, &key, out))
             return true;
+    }
     return false;
 }
 
+/* Chooses where the next list begins: after the last key if that is ours, else at the next day, because no key of ours is in between. False: no
+ * swept day follows. */
+static bool find_next_list(struct sweep *sweep)
+{
+    const char *prefix = s3_of(&sweep->call)->bucket.prefix;
+    char name[STORAGE_NAME_SIZE], folder[STORAGE_DAY_SIZE];
+    struct s3_key rest;
+    int day;
+
+    if (!sweep->last.text || !cut_prefix(sweep, &sweep->last, &rest))
+        return false;
+    if (is_name(&rest, name) && storage_day_read(name, strcspn(name, "/"), &day)) {
+        (void)snprintf(sweep->after, sizeof(sweep->after), "%s%s", prefix, name);
+    } else {
+        day = storage_day_after(rest.text, rest.len);
+        storage_day_write(folder, day);
+        (void)snprintf(sweep->after, sizeof(sweep->after), "%s%s/", prefix, folder);
+    }
+    return storage_day_is_swept(day, sweep->today);
+}
+
+static int send_list(struct sweep *sweep);
 static void sweep_on_removed(struct call *call);
+
+/* All keys of the list were seen, or those that its buffer had room for. After a deletion, the next sweep continues. */
+static void list_ended(struct sweep *sweep)
+{
+    const struct buf *list = &sweep->list;
+    bool is_truncated = list->len == list->max || s3_list_is_truncated(buf_text(list), list->len);
+    int err;
+
+    if (!is_truncated || sweep->deleted || sweep->lists == LISTS_MAX || !find_next_list(sweep)) {
+        sweep_end(sweep, is_truncated && sweep->deleted);
+        return;
+    }
+    err = send_list(sweep);
+    if (err) {
+        fail_later(&sweep->call, err);
+        sweep_end(sweep, false);
+    }
+}
 
 static void delete_next(struct sweep *sweep)
 {
     struct call *call = &sweep->call;
     char name[STORAGE_NAME_SIZE];
-    bool is_found = next_swept(sweep, name);
     int err;
 
-    if (!is_found || sweep->deleted == sweep->max) {
-        sweep_end(sweep, is_found || (sweep->deleted && s3_list_is_truncated(buf_text(&sweep->list), sweep->list.len)));
+    if (!next_swept(sweep, name)) {
+        list_ended(sweep);
+        return;
+    }
+    if (sweep->deleted == sweep->max) {
+        sweep_end(sweep, true);
         return;
     }
     call->answered = sweep_on_removed;
@@ -737,15 +820,30 @@ static void delete_next(struct sweep *sweep)
     }
 }
 
+/* An object may be locked: the others must go nevertheless. */
+static bool is_passed(struct sweep *sweep)
+{
+    struct storage_outcome *outcome = &sweep->call.outcome;
+
+    if (outcome->end != STORAGE_DENIED || ++sweep->denied == DENIED_MAX)
+        return false;
+    if (sweep->failure.end == STORAGE_DONE)
+        sweep->failure = *outcome;
+    *outcome = (struct storage_outcome){0};
+    return true;
+}
+
 static void sweep_on_removed(struct call *call)
 {
     struct sweep *sweep = s3_sweep_of(call);
 
-    if (call->outcome.end != STORAGE_DONE) {
+    check_done(call);
+    if (call->outcome.end == STORAGE_DONE) {
+        sweep->deleted++;
+    } else if (!is_passed(sweep)) {
         sweep_end(sweep, false);
         return;
     }
-    sweep->deleted++;
     delete_next(sweep);
 }
 
@@ -753,11 +851,15 @@ static void sweep_on_listed(struct call *call)
 {
     struct sweep *sweep = s3_sweep_of(call);
 
+    check_answer(call, s3_is_list(buf_text(&call->body), call->body.len));
     if (call->outcome.end != STORAGE_DONE) {
         sweep_end(sweep, false);
         return;
     }
+    buf_deinit(&sweep->list);
     sweep->list = call->body;
+    sweep->at = 0;
+    sweep->last = (struct s3_key){0};
     buf_init(&call->body, ERROR_BODY_MAX);
     delete_next(sweep);
 }
@@ -767,36 +869,45 @@ static void sweep_release(struct call *call)
     buf_deinit(&s3_sweep_of(call)->list);
 }
 
-static int s3_sweep(struct storage *storage, int today, int max, storage_swept_fn *on_end, void *arg,
-                    struct storage_call **out)
+/* At most 200 keys are about 100 KiB of XML. */
+static int send_list(struct sweep *sweep)
 {
-    struct sweep *sweep = calloc(1, sizeof(*sweep));
-    struct s3 *s3 = container_of(storage, struct s3, base);
+    struct s3 *s3 = s3_of(&sweep->call);
     const struct sigv4_field query[] = {
-        {"list-type", "2"              },
-        {"max-keys",  "200"            },
-        {"prefix",    s3->bucket.prefix}
+        {"list-type",   "2"              },
+        {"max-keys",    "200"            },
+        {"prefix",      s3->bucket.prefix},
+        {"start-after", sweep->after     },
     };
     struct request request = {
         .method = "GET",
         .key = "",
         .query = query,
-        .query_count = ARRAY_LENGTH(query),
+        .query_count = ARRAY_LENGTH(query) - !*sweep->after,
         .payload = SIGV4_EMPTY,
         .timeout_ms = s3->setup.timeout_ms,
         .answer_max = ANSWER_MAX,
     };
 
+    sweep->lists++;
+    sweep->call.answered = sweep_on_listed;
+    sweep->call.body.max = LIST_BODY_MAX;
+    return send_request(&sweep->call, &request, &plain_events);
+}
+
+static int s3_sweep(struct storage *storage, int today, int max, storage_swept_fn *on_end, void *arg,
+                    struct storage_call **out)
+{
+    struct sweep *sweep = calloc(1, sizeof(*sweep));
+
     if (!sweep)
         return ERR_NO_MEMORY;
     s3_begin(storage, &sweep->call, "", arg);
-    sweep->call.answered = sweep_on_listed;
     sweep->call.release = sweep_release;
-    sweep->call.body.max = LIST_BODY_MAX;
     sweep->on_end = on_end;
     sweep->today = today;
     sweep->max = max;
-    return started(&sweep->call, send_request(&sweep->call, &request, &plain_events), out);
+    return started(&sweep->call, send_list(sweep), out);
 }
 
 /* -- the bucket */
@@ -848,7 +959,7 @@ int s3_open(const struct s3_setup *setup, struct storage **out, struct buf *why)
     s3->base = (struct storage){.ops = &s3_ops, .disk = setup->disk, .spool = {.fd = -1}};
     err = copy_setup(s3, setup, why);
     if (!err)
-        err = spool_dir_open(&s3->base.spool, AT_FDCWD, setup->spool_path, setup->free_min_percent, why);
+        err = spool_dir_open(&s3->base.spool, setup->spool_path, setup->free_min_percent, why);
     if (err) {
         s3_destroy(&s3->base);
         return err;

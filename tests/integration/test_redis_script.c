@@ -102,7 +102,7 @@ static const struct {
     { "RESEND of an unknown task finds none", SCRIPT_RESEND, {"public.none", "0"}, "NONE" },
     { "RESEND of all failed ones counts", SCRIPT_RESEND, {"", "10"}, "RESENT" },
     { "WEBHOOK_TEST owes a sample", SCRIPT_WEBHOOK_TEST, {"public.t", "https://a.example/", "1", "{}"}, "OK" },
-    { "RESERVE without limits reserves", SCRIPT_RESERVE, {"c", "USD", "5", "0", "0", "0", "0", "5000", "r", "c.t"}, "OK" },
+    { "RESERVE without limits reserves", SCRIPT_RESERVE, {"5000", "c", "USD", "5", "0", "0", "0", "0", "1", "r", "c.t"}, "OK" },
     { "CHARGE frees a reservation", SCRIPT_CHARGE, {"r", ""}, "OK" },
     { "DEBTS without debts returns none", SCRIPT_DEBTS, {"100"}, "OK" },
     { "HELD of an unknown task answers", SCRIPT_HELD, {"c.t", "r"}, "HELD" },
