@@ -72,7 +72,8 @@ static void test_answers(void **state)
     (void)state;
     for (size_t i = 0; i < ARRAY_LENGTH(answers); i++) {
         struct openai_result results[RESULTS_MAX] = {0};
-        const struct openai_answer answer = {results, answers[i].count, answers[i].format, 1700000000123, answers[i].png};
+        const struct openai_answer answer = {results, answers[i].count, answers[i].format, 1700000000123,
+                                             answers[i].png};
         json_t *done[RESULTS_MAX] = {0};
         struct buf out;
 

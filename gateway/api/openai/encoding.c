@@ -34,6 +34,7 @@ struct piece {
     char *before, *after;
     size_t before_len, after_len;
     bool has_picture, is_stored;
+    bool is_open;  /* the storage has the picture, and waits to be asked for its bytes */
     bool is_begun; /* the text in front of the picture is written */
     bool is_read;  /* only the end of its text is left to write */
     int day;
@@ -228,9 +229,12 @@ static void read_on(struct encoding *encoding)
 
 static void encoding_on_open(const struct storage_about *about, struct storage_range *range, void *arg)
 {
+    struct encoding *encoding = arg;
+
     (void)about;
     (void)range;
-    read_on(arg);
+    TAILQ_FIRST(&encoding->pieces)->is_open = true;
+    read_on(encoding);
 }
 
 static void encoding_on_bytes(const char *bytes, size_t len, void *arg)
@@ -335,10 +339,10 @@ void encoding_on_room(struct encoding *encoding)
 {
     if (!encoding)
         return;
-    if (encoding->get)
-        read_on(encoding);
-    else
+    if (!encoding->get)
         schedule(encoding);
+    else if (TAILQ_FIRST(&encoding->pieces)->is_open)
+        read_on(encoding);
 }
 
 /* -- create, add, destroy */
