@@ -1,11 +1,11 @@
 """The command usage: what tasks have cost, by day or month, client and model."""
 
 import csv
-import sys
+import io
 import urllib.parse
 
 from arkctl_lib.failure import OK
-from arkctl_lib.terminal import clean
+from arkctl_lib.terminal import clean, write
 from arkctl_lib.units import amount, cost
 
 COLUMNS = ("tasks", "images", "paid_calls")
@@ -60,10 +60,12 @@ def _sums(rows):
 
 def _print_csv(report, names):
     """As the gateway's format=csv. A text that a table calculation would run gets an apostrophe."""
-    writer = csv.writer(sys.stdout)
+    table = io.StringIO()
+    writer = csv.writer(table)
     writer.writerow([*names, *COLUMNS, "currency", "amount", "estimated_amount"])
     for row in report["rows"]:
         of = row["cost"]
         costs = [of["currency"], amount(of["amount"]), amount(of["estimated_amount"])] if of else ["", "", ""]
         texts = ["'" + row[name] if row[name].startswith(tuple("=+-@\t\r")) else row[name] for name in names]
         writer.writerow([*texts, *(row[name] for name in COLUMNS), *costs])
+    write(table.getvalue())

@@ -75,6 +75,9 @@ class Costs(DashboardTest):
         self.assertIn("0.06 USD", page.text("[data-client=shop]"))
         self.assertIn("tasks without a price: 1", page.text("[data-client=other]"))
         self.assertIn("1.5 CNY", page.text("[data-client=other]"))
+        page.look(width=390, height=844)
+        shown = "[...document.querySelectorAll('[data-client=shop] td')].slice(1).map((one) => getComputedStyle(one, '::before').content)"
+        page.wait(f"matchMedia('(max-width: 760px)').matches && {shown}.join() === '\"Tasks \",\"Images \",\"Cost \"'", "the numbers have names on a phone")
         self.assert_sound(page)
         page.click("[data-language-switch]")
         page.wait_text("#costs-title", "费用")

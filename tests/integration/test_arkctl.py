@@ -166,7 +166,7 @@ class Submit(Commands, ProcessTest):
         self.assertIn("cannot read missing.jpg: No such file", self.arkctl("submit", "missing.jpg", status=USAGE).err)
         self.assertIn("cannot read .: Is a directory", self.arkctl("submit", ".", status=USAGE).err)
         image.write_text("no image")
-        self.assertIn("not_an_image", self.arkctl("submit", image, status=USAGE).err)
+        self.assertIn(f"{image}: not_an_image", self.arkctl("submit", image, status=USAGE).err)      # one of several files may be the wrong one
 
     def test_images_in_data_urls(self):
         self.world.worker(ARK_RESPONSE_FORMAT="b64_json")
@@ -616,6 +616,32 @@ class CommandLine(Commands, ProcessTest):
                               check=False)
         os.close(write_end)
         self.assertEqual((done.returncode, done.stderr), (OK, b""))
+
+    def test_a_full_disk_and_closed_streams(self):
+        with World() as world:
+            url = world.gateway(GATEWAY_ADMIN_KEY=KEY).url
+            for words in (("--help",), ("completion", "bash"), ("queue", "show"), ("queue", "show", "--json"), ("usage", "--csv"), ("doctor",),
+                          ("submit", "--prompt", "x", "--detach"), ("tasks",), ("top", "--once")):
+                words = (*words, "--url", url, "--admin-key", KEY)
+                with self.subTest(words):
+                    done = self.redirected(words, ">/dev/full")
+                    self.assertEqual((done.returncode, done.stderr.splitlines()[-1:]),
+                                     (FAILED, ["arkctl: cannot write the output: No space left on device"]))
+                    self.assertNotIn("Traceback", done.stderr)
+            for words, streams, status in ((("queue", "show"), ">&-", OK), (("queue", "show"), "2>&-", OK), (("top", "--once"), "<&- >&- 2>&-", OK),
+                                           (("nothing",), "2>/dev/full", USAGE), (("task", "show", "none"), "2>/dev/full", NOT_FOUND),
+                                           (("task", "show", "none"), "2>&-", NOT_FOUND), (("submit", "--prompt", "y", "--detach"), "2>/dev/full", OK),
+                                           (("task", "show", "none", "--json"), ">/dev/full 2>/dev/full", NOT_FOUND)):
+                with self.subTest(words, streams=streams):
+                    done = self.redirected((*words, "--url", url, "--admin-key", KEY), streams)
+                    self.assertEqual((done.returncode, done.stderr), (status, ""))
+            done = self.redirected(("task", "show", "none", "--json", "--url", url), ">/dev/full")
+            self.assertEqual(done.returncode, NOT_FOUND)
+            self.assertRegex(done.stderr, r"\Aarkctl: task_not_found: .*\narkctl: cannot write the output: .*\n\Z")
+
+    def redirected(self, words, streams):
+        return subprocess.run(["bash", "-c", f'"$@" {streams}', "bash", *ARKCTL, *words], capture_output=True, text=True, cwd=self.folder.name,
+                              env=self.env, timeout=60, check=False)
 
     def test_malformed_responses(self):
         class Nonsense(http.server.BaseHTTPRequestHandler):
