@@ -112,6 +112,15 @@ class Reports(UsageTest):
         report = gateway.get(f"{BASE}/usage").json()
         self.assertEqual((report["counted"], report["rows"], report["spending"]["currency"]), (False, [], None))
 
+    def test_limits_of_clients_count_tasks_too(self):
+        def counted(**options):
+            gateway = self.world.gateway(GATEWAY_ADMIN_KEY=ADMIN, **options)
+            return fetch(gateway.address, "GET", "/admin/usage", None, {"Authorization": f"Bearer {ADMIN}"}).json()["counted"]
+        keys = self.enterContext(tempfile.NamedTemporaryFile("w", suffix=".keys"))
+        keys.write(self.other.line() + self.shop.line("spend_month=5"))
+        keys.flush()
+        self.assertEqual([counted(), counted(GATEWAY_CLIENT_SPEND_DAY="1"), counted(GATEWAY_KEYS_FILE=keys.name)], [False, True, True])
+
     def test_amounts_of_another_currency_are_not_those_of_the_limit(self):
         """After a change of the currency the next reservation starts at 0, and until then there is none."""
         today = day().strftime("%Y%m%d")
