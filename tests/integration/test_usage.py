@@ -78,6 +78,7 @@ class Reports(UsageTest):
         self.assertEqual(tasks(f"?from={day(days=61)}"), [60, 31, 30, 2, 1])
         self.assertEqual(tasks(f"?from={day(days=30)}&to={day(days=1)}"), [31, 30, 2])
         self.assertEqual(tasks(f"?to={day(days=30)}&from={day(days=30)}"), [31])
+        self.assertEqual([self.own(f"?by={by}&to={to}").json()["from"] for by, to in (("month", "1970-02"), ("day", "1970-01-02"))], ["1970-01", "1970-01-01"])
         for query in (f"?from={day(days=62)}", f"?from={day()}&to={day(days=1)}", "?from=2026-02-30", "?by=week", "?format=xml", "?by=month&from=2026-01-01",
                       "?from=", "?x=1", "?by=day&by=day"):
             with self.subTest(query):
