@@ -609,6 +609,11 @@ class Webhooks(DashboardTest):
             stream.to_end()
         page = self.dashboard()
         page.wait("document.querySelector('#webhooks .pill.bad')")
+        self.assertTrue(page.run("""const one = document.body.appendChild(document.createElement('i'));
+                                    one.style.color = 'var(--bad)';
+                                    const [bad, pill] = [one, document.querySelector('.pill.bad')].map((each) => getComputedStyle(each).color);
+                                    one.remove();
+                                    return bad === pill"""))
         lines = """[...document.querySelectorAll('#webhooks tbody tr:first-child td')].slice(0, 2).map((one) => {
             const range = document.createRange();
             range.selectNodeContents(document.createTreeWalker(one, NodeFilter.SHOW_TEXT).nextNode());
