@@ -133,6 +133,11 @@ class Parser(argparse.ArgumentParser):
         """argparse ignores errors of the output; write() reports them."""
         write(self.format_help())
 
+    def _print_message(self, message, file=None):
+        """What error() and exit() write to stderr. argparse before Python 3.11.4 raises errors of the output."""
+        if message:
+            write_note(message)
+
 
 def make_parser():
     common = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)

@@ -63,7 +63,8 @@ class Costs(DashboardTest):
 
     def test_2_sums_limits_and_clients(self):
         today = time.strftime("%Y%m%d", time.gmtime())
-        self.world.redis("HSET", f"arkrelay:{{money}}:usage:{today}", "shop\tm\tUSD", "2 3 2 60000 0", "other\tn\t-", "1 1 1 0 0")
+        self.world.redis("HSET", f"arkrelay:{{money}}:usage:{today}", "shop\tm\tUSD", "2 3 2 60000 0", "other\tn\t-", "1 1 1 0 0",
+                         "other\tm\tCNY", "4 4 4 1500000 0")
         self.world.redis("HSET", "arkrelay:{money}:ledger", "", f"USD {today} 60000 30000 60000 30000")
         page = self.dashboard()
         page.wait("document.querySelector('#costs').checkVisibility()")
@@ -74,6 +75,7 @@ class Costs(DashboardTest):
         self.assertEqual(page.run("return [...document.querySelectorAll('[data-client]')].map((one) => one.dataset.client)"), ["shop", "other"])
         self.assertIn("0.06 USD", page.text("[data-client=shop]"))
         self.assertIn("tasks without a price: 1", page.text("[data-client=other]"))
+        self.assertIn("1.5 CNY", page.text("[data-client=other]"))
         page.look(width=390, height=844)
         shown = "[...document.querySelectorAll('[data-client=shop] td')].slice(1).map((one) => getComputedStyle(one, '::before').content)"
         page.wait(f"matchMedia('(max-width: 760px)').matches && {shown}.join() === '\"Tasks \",\"Images \",\"Cost \"'", "the numbers have names on a phone")

@@ -9,6 +9,7 @@
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/base/macros.h"
+#include "common/base/money.h"
 #include "common/base/random.h"
 #include "common/models/price.h"
 #include "common/storage/storage.h"
@@ -740,19 +741,50 @@ void job_confirm(struct permit *permit, bool first)
     act_on(job, job->kept, ark_call_result(&job->call));
 }
 
-static void log_verdict(const struct job_body *job, const struct verdict *verdict, const struct ark_result *ark)
+/* What the call cost; 0 if it was not charged. */
+static struct cost cost_of_call(struct job_body *job, enum charge charge)
+{
+    struct cost cost = price_calls(&job->tariff, charge == CHARGE_UNKNOWN ? 1 : 0);
+    struct ark_lost lost;
+
+    if (charge == CHARGE_UNKNOWN)
+        cost.estimated = cost.known;
+    if (charge != CHARGE_KNOWN)
+        return cost;
+    lost = ark_result_lost(ark_call_result(&job->call));
+    return price_call(&job->tariff, &job->images, lost.made, lost.missing);
+}
+
+/* "cost=0.06 currency=USD estimated=0"; "cost=-" if the price is not known. */
+static void add_cost_words(struct buf *out, struct job_body *job, enum charge charge)
+{
+    const struct cost cost = cost_of_call(job, charge);
+
+    buf_add_text(out, "cost=");
+    if (cost.known)
+        money_add(out, cost.micros);
+    else
+        buf_add_char(out, '-');
+    buf_addf(out, " currency=%s estimated=%d", cost.known ? job->tariff.currency : "-", cost.estimated);
+}
+
+static void log_verdict(struct job_body *job, const struct verdict *verdict, const struct ark_result *ark)
 {
     char plain[VERDICT_WORDS_MAX], words[LOG_WORDS_MAX];
+    struct buf cost;
 
     if (!log_enabled(LOG_INFO))
         return;
+    buf_init(&cost, PRICE_TEXT_MAX);
+    add_cost_words(&cost, job, verdict->charge);
     log_info(
         "job", verdict_action_name(verdict->action),
-        "task=%s attempt=%d call=%s images=%d failed=%d charge=%s code=%s status=%d ark_request=%s ms=%lld words=%s",
-        job->id, job->attempt, job->call_id, ark->images, ark->failed, charge_name(verdict->charge),
+        "task=%s attempt=%d call=%s images=%d failed=%d charge=%s %s code=%s status=%d ark_request=%s ms=%lld words=%s",
+        job->id, job->attempt, job->call_id, ark->images, ark->failed, charge_name(verdict->charge), buf_text(&cost),
         verdict->problem < PROBLEM_COUNT ? problem_code(verdict->problem) : "-", ark->http_status,
         *ark->request_id ? ark->request_id : "-", (long long)(clock_monotonic_ms() - job->started_ms),
         log_quote(words, sizeof(words), redact(plain, sizeof(plain), verdict->words)));
+    buf_deinit(&cost);
 }
 
 static void act_on(struct job_body *job, const struct verdict *verdict, const struct ark_result *ark)
@@ -792,25 +824,13 @@ static bool ends_task(enum verdict_action action)
     return action == VERDICT_DONE || action == VERDICT_FAIL || action == VERDICT_CANCELLED;
 }
 
-/* What the call cost; nothing if it was not charged. */
+/* Nothing if the call was not charged. */
 static void write_cost(struct job_body *job, enum charge charge, struct buf *out)
 {
-    struct cost cost = price_calls(&job->tariff, 1);
-    struct ark_lost lost;
+    const struct cost cost = cost_of_call(job, charge);
 
-    switch (charge) {
-    case CHARGE_NONE:
-    case CHARGE_VOID:
-        return;
-    case CHARGE_UNKNOWN:
-        cost.estimated = true;
-        break;
-    case CHARGE_KNOWN:
-        lost = ark_result_lost(ark_call_result(&job->call));
-        cost = price_call(&job->tariff, &job->images, lost.made, lost.missing);
-        break;
-    }
-    price_write(out, &cost, job->tariff.currency);
+    if (charge == CHARGE_UNKNOWN || charge == CHARGE_KNOWN)
+        price_write(out, &cost, job->tariff.currency);
 }
 
 /* The end of the attempt, while images are being stored. */
