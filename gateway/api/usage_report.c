@@ -218,7 +218,10 @@ static void report_on_usage(const redisReply *reply, int err, void *arg)
     period_text(report->kind, report->at, text);
     add_rows(report, text, reply);
     report->at++;
-    ask_next_period(report);
+    if (buf_error(&report->body) == ERR_TOO_LONG)
+        report_refuse(report, PROBLEM_INVALID_QUERY, "The report is longer than 64 MiB: ask for fewer days or months.");
+    else
+        ask_next_period(report);
 }
 
 static void ask_next_period(struct report *report)

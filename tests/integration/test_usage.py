@@ -135,6 +135,13 @@ class Reports(UsageTest):
         report = fetch(gateway.address, "GET", "/admin/usage", None, {"Authorization": f"Bearer {ADMIN}"}).json()
         self.assertEqual((report["spending"]["currency"], report["spending"]["day"]["spent"]), ("CNY", 0))
 
+    def test_a_report_that_is_too_long(self):
+        for n in range(60):
+            self.put(day(days=n).strftime("%Y%m%d"), (("shop", "m" * 1_200_000, "USD"), "1 1 1 1 0"))
+        answer = self.all(f"?format=csv&from={day(days=59)}")
+        self.assertEqual((answer.status, answer.json()["code"]), (400, "invalid_query"))
+        self.assertIn("fewer days", answer.json()["detail"])
+
     def test_many_rows(self):
         """A period with as many rows as Redis keeps."""
         self.put(day().strftime("%Y%m%d"), *(((f"c{n}", "m", "USD"), f"1 1 1 {n} 0") for n in range(4000)))
