@@ -285,10 +285,11 @@ static int send_request(struct call *call, struct request *request, const struct
     return err;
 }
 
-/* For the second request of a call, which has no way to refuse. */
+/* For a request that does not begin its call, and has no way to refuse. */
 static void fail_later(struct call *call, int err)
 {
-    storage_outcome_set(&call->outcome, STORAGE_BUSY, "%s: %s", call->method, err_text(err));
+    storage_outcome_set(&call->outcome, STORAGE_BUSY, "%s: %s", call->method ? call->method : "no request",
+                        err_text(err));
 }
 
 /* Ends a start function: on failure the call is freed. */
@@ -895,10 +896,36 @@ static int send_list(struct sweep *sweep)
     return send_request(&sweep->call, &request, &plain_events);
 }
 
+static void sweep_run_clean(struct disk_job *job)
+{
+    struct call *call = container_of(job, struct call, job);
+
+    (void)spool_dir_clean(&call->base.storage->spool, SPOOL_CLEAN_MAX);
+}
+
+static void sweep_cleaned(struct disk_job *job)
+{
+    struct call *call = container_of(job, struct call, job);
+    struct sweep *sweep = s3_sweep_of(call);
+    int err;
+
+    call->is_busy = false;
+    if (call->is_over) {
+        s3_tidy(call);
+        return;
+    }
+    err = job->was_run ? send_list(sweep) : ERR_CLOSED;
+    if (err) {
+        fail_later(call, err);
+        sweep_end(sweep, false);
+    }
+}
+
 static int s3_sweep(struct storage *storage, int today, int max, storage_swept_fn *on_end, void *arg,
                     struct storage_call **out)
 {
     struct sweep *sweep = calloc(1, sizeof(*sweep));
+    int err;
 
     if (!sweep)
         return ERR_NO_MEMORY;
@@ -907,7 +934,10 @@ static int s3_sweep(struct storage *storage, int today, int max, storage_swept_f
     sweep->on_end = on_end;
     sweep->today = today;
     sweep->max = max;
-    return started(&sweep->call, send_list(sweep), out);
+    sweep->call.job = (struct disk_job){.run = sweep_run_clean, .done = sweep_cleaned};
+    err = disk_start(storage->disk, &sweep->call.job);
+    sweep->call.is_busy = !err;
+    return started(&sweep->call, err, out);
 }
 
 /* -- the bucket */
