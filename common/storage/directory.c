@@ -543,8 +543,16 @@ static int find_oldest(struct sweep *sweep, int root, int last)
     return oldest;
 }
 
+/* Cameras name folders like days: a directory that was not meant for pictures must not lose its files. */
+static bool can_be_ours(const char *folder, const char *file)
+{
+    char name[STORAGE_NAME_SIZE];
+
+    return snprintf(name, sizeof(name), "%s/%s", folder, file) < (int)sizeof(name) && storage_name_is_valid(name);
+}
+
 /* Deletes files of a folder. Returns false if the sweep's maximum leaves some. */
-static bool empty_folder(struct sweep *sweep, int fd)
+static bool empty_folder(struct sweep *sweep, const char *folder, int fd)
 {
     DIR *files = fdopendir(fd);
     bool is_at_max = false;
@@ -556,7 +564,7 @@ static bool empty_folder(struct sweep *sweep, int fd)
         return true;
     }
     while (!is_at_max && (file = readdir(files))) {
-        if (!strcmp(file->d_name, ".") || !strcmp(file->d_name, ".."))
+        if (!can_be_ours(folder, file->d_name))
             continue;
         is_at_max = sweep->deleted == sweep->max;
         if (is_at_max)
@@ -580,7 +588,7 @@ static bool sweep_folder(struct sweep *sweep, int root, int day)
     fd = open_folder(root, folder);
     if (fd < 0)
         note_failure(sweep, "open the folder of a day");
-    else if (!empty_folder(sweep, fd))
+    else if (!empty_folder(sweep, folder, fd))
         return false;
     else if (unlinkat(root, folder, AT_REMOVEDIR))
         note_failure(sweep, "delete the folder of a day");

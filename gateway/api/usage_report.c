@@ -303,7 +303,7 @@ static void report_on_ledger(const redisReply *reply, int err, void *arg)
     } else if (!set_range(report, now_ms)) {
         report_refuse(
             report, PROBLEM_INVALID_QUERY,
-            "from, to: days such as 2026-11-30, at most 62, or with by=month months such as 2026-11, at most 26.");
+            "from, to: days such as 2026-11-30, at most 62, or with by=month months such as 2026-11, at most 26; from is not after to.");
     } else {
         add_head(report, reply);
         ask_next_period(report);

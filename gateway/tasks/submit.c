@@ -182,7 +182,7 @@ static void read_images(const redisReply *reply, struct submit_result *out)
 static void add_spending(const struct submit_call *call, struct submit_result *out)
 {
     if (out->outcome == SUBMIT_BUDGET)
-        out->day_left_ms = spending_left_ms(&call->spending, call->spending.refused);
+        out->day_left_ms = spending_retry_ms(&call->spending, (int64_t)call->count * call->waiting[0]->money.micros);
     if (out->outcome == SUBMIT_BUDGET || (out->outcome == SUBMIT_NEW && call->is_reserved))
         out->spending = &call->spending;
 }

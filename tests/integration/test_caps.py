@@ -91,6 +91,19 @@ class Refusals(CapsTest):
         self.assert_refused(answer, "all-day")
         self.assertRegex(answer.headers["arkrelay-spending"], r'\A"all-day";t=\d+\Z')
 
+    def test_a_task_that_only_reservations_keep_out_is_worth_a_try_in_a_minute(self):
+        gateway = self.gateway(GATEWAY_CLIENT_SPEND_DAY="0.06", GATEWAY_SPEND_MONTH="0.08")
+        self.assertEqual(gateway.submit("t1", **ONE | {"max_paid_calls": 2}, prompt=sim("t1", "images=1")).status, 202)
+        for name, fields, cap, is_soon in (("t3", {}, "client-day", True), ("t4", {"max_images": 3}, "client-day", False)):
+            with self.subTest(name):
+                answer = gateway.submit(name, **ONE | fields)
+                self.assert_refused(answer, cap, 60 if is_soon else DAY_S)
+                if not is_soon:
+                    self.assertEqual(int(answer.headers["retry-after"]), self.amounts(answer)["t"], "it would not fit into the limit alone")
+        self.worker()
+        self.settled(IMAGE)
+        self.assertEqual(gateway.submit("t3", **ONE).status, 202)
+
     def test_attaching_needs_no_room(self):
         gateway = self.gateway(GATEWAY_CLIENT_SPEND_DAY="0.03")
         self.assertEqual([gateway.submit(id, **ONE).status for id in ("t1", "t1", "t2", "t1")], [202, 200, 429, 200])

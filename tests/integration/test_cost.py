@@ -45,6 +45,7 @@ class KnownOutcomes(CostTest):
         ("flash", FLASH, "", {"urls": MANY}, 0.018),
         ("5.5 pays for every reference", FIVE_5, "", {"size": "1K", "urls": MANY[:2]}, 0.036),
         ("layers", FLASH, "images=5", {"layers": True, "urls": MANY[:1]}, 0.09),
+        ("all layers of 5.5", FIVE_5, "images=100 latency=1", {"layers": True, "size": "auto", "urls": MANY[:1]}, 3.508),
         ("layers of several sizes", PRO, "images=4", {"layers": True, "urls": MANY[:1]}, None),
         ("a refused request", PRO, "status=400", {"urls": MANY}, 0),
         ("every image refused", FOUR, "zero_images_200=true", {"max_images": 2}, 0),

@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import time
 import unittest
 
 from support.client_key import Key
@@ -508,15 +509,21 @@ class Failures(PictureTest):
         gateway = world.gateway(**self.place())
         eventually(lambda: self.redis("EXISTS", "arkrelay:{storage}:identity"), "the gateway's storage is known")
         other = pathlib.Path(self.folder, "other")
+        old = other / "20200101" / ("a" * 32)
+        old.parent.mkdir(parents=True)
+        old.touch()
+        begin = time.monotonic()
         worker = world.worker(**self.storage(STORAGE=other))
         worker.wait_for("this is not the storage of the other programs")
+        eventually(lambda: time.monotonic() - begin > 3, "a sweep would have begun")
         image = self.make(gateway)[-1].data["generated_images"][0]
-        self.assertEqual((worker.metric("arkrelay_storage_failing"), list(other.glob("2*"))), (1, []))
+        self.assertEqual((worker.metric("arkrelay_storage_failing"), list(other.glob("2*/*"))), (1, [old]))
         self.assertEqual((self.picture(image, "state"), gateway.get(image["stored_url"]).status), ("owed", 302))
         worker.stop()
         self.redis("DEL", "arkrelay:{storage}:identity")
         world.worker(**self.storage(STORAGE=other))
         self.wait_state(image, "stored")
+        eventually(lambda: not old.parent.exists(), "the old day is swept")
 
     def test_bytes_are_not_stored_in_another_directory(self):
         world = self.world()

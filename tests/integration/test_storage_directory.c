@@ -556,22 +556,46 @@ static void make_folder(const struct storage_world *world, const char *name)
     assert_int_equal(mkdir(path, 0700), 0);
 }
 
+static void make_file(const struct storage_world *world, const char *name)
+{
+    char path[256];
+    int fd;
+
+    (void)snprintf(path, sizeof(path), "%s/%s", world->path, name);
+    fd = open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+    assert_true(fd >= 0);
+    close(fd);
+}
+
+/* Cameras name folders like days. */
+static void test_a_sweep_keeps_the_files_of_others(void **state)
+{
+    struct storage_world world;
+
+    (void)state;
+    start_world(&world);
+    store_on(&world, TODAY - 9, 2);
+    make_folder(&world, "20240101");
+    make_file(&world, "20240101/IMG_0001.JPG");
+    make_file(&world, "20261128/notes.txt");
+    assert_int_equal(world_sweep(&world, TODAY, 100), STORAGE_FAILED);
+    assert_int_equal(world.deleted, 2);
+    assert_int_equal(count_entries(&world, "20240101"), 1);
+    assert_int_equal(count_entries(&world, "20261128"), 1);
+    storage_world_end(&world);
+}
+
 /* Neither a folder of somebody in a day, nor a file that has the name of a day. */
 static void test_a_sweep_passes_what_it_cannot_delete(void **state)
 {
     struct storage_world world;
-    char path[256];
-    int fd;
 
     (void)state;
     start_world(&world);
     store_on(&world, TODAY - 9, 2);
     store_on(&world, TODAY - 2, 3);
     make_folder(&world, "20261128/notes");
-    (void)snprintf(path, sizeof(path), "%s/20200101", world.path);
-    fd = open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
-    assert_true(fd >= 0);
-    close(fd);
+    make_file(&world, "20200101");
     assert_int_equal(world_sweep(&world, TODAY, 100), STORAGE_FAILED);
     assert_int_equal(world.deleted, 5);
     assert_false(world.has_more);
@@ -818,6 +842,7 @@ int main(void)
         cmocka_unit_test(test_a_deleted_picture_is_missing),
         cmocka_unit_test(test_a_sweep_deletes_old_days_step_by_step),
         cmocka_unit_test(test_a_sweep_stops_at_its_maximum),
+        cmocka_unit_test(test_a_sweep_keeps_the_files_of_others),
         cmocka_unit_test(test_a_sweep_passes_what_it_cannot_delete),
         cmocka_unit_test(test_a_removed_directory_of_temporary_files_is_created_again),
         cmocka_unit_test(test_a_removed_directory_is_used_again_when_it_is_restored),
