@@ -93,7 +93,7 @@ void order_task_id(char out[TASK_ID_MAX + 1], const struct order_identity *ident
 
 /* A report that waits for Redis. */
 struct kept_report {
-    TAILQ_ENTRY(kept_report) link;
+    STAILQ_ENTRY(kept_report) link;
     struct order_identity identity;
     enum order_delivery delivery;
     int64_t at_ms; /* monotonic */
@@ -134,7 +134,7 @@ static void keep_report(struct repeats *repeats, const struct order_identity *id
         return;
     }
     *report = (struct kept_report){.identity = *identity, .delivery = delivery, .at_ms = clock_monotonic_ms()};
-    TAILQ_INSERT_TAIL(&repeats->kept, report, link);
+    STAILQ_INSERT_TAIL(&repeats->kept, report, link);
     repeats->kept_count++;
 }
 
@@ -146,9 +146,11 @@ void repeats_report(struct repeats *repeats, const struct order_identity *identi
         keep_report(repeats, identity, delivery);
 }
 
-static void drop_report(struct repeats *repeats, struct kept_report *report)
+static void drop_first_report(struct repeats *repeats)
 {
-    TAILQ_REMOVE(&repeats->kept, report, link);
+    struct kept_report *report = STAILQ_FIRST(&repeats->kept);
+
+    STAILQ_REMOVE_HEAD(&repeats->kept, link);
     repeats->kept_count--;
     free(report);
 }
@@ -157,27 +159,26 @@ static void drop_report(struct repeats *repeats, struct kept_report *report)
 void repeats_on_commands_ready(struct repeats *repeats)
 {
     int64_t oldest_ms = clock_monotonic_ms() - repeats->window_ms;
-    struct kept_report *report;
 
-    while ((report = TAILQ_FIRST(&repeats->kept))) {
+    while (!STAILQ_EMPTY(&repeats->kept)) {
+        const struct kept_report *report = STAILQ_FIRST(&repeats->kept);
+
         if (report->at_ms >= oldest_ms && send_report(repeats, &report->identity, report->delivery))
             return; /* Redis is away again */
-        drop_report(repeats, report);
+        drop_first_report(repeats);
     }
 }
 
 void repeats_init(struct repeats *repeats, struct redis *commands, int64_t window_ms)
 {
     *repeats = (struct repeats){.commands = commands, .window_ms = window_ms};
-    TAILQ_INIT(&repeats->kept);
+    STAILQ_INIT(&repeats->kept);
 }
 
 void repeats_deinit(struct repeats *repeats)
 {
-    struct kept_report *report;
-
-    while ((report = TAILQ_FIRST(&repeats->kept)))
-        drop_report(repeats, report);
+    while (!STAILQ_EMPTY(&repeats->kept))
+        drop_first_report(repeats);
 }
 
 struct answer {

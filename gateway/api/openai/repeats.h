@@ -42,7 +42,7 @@ enum { REPORTS_KEPT_MAX = 1000 };
 
 struct kept_report;
 
-TAILQ_HEAD(kept_reports, kept_report);
+STAILQ_HEAD(kept_reports, kept_report);
 
 struct repeats {
     struct redis *commands; /* borrowed */
