@@ -619,7 +619,7 @@ static bool create_pictures(struct worker *worker)
                                                                  .metrics = worker->config.metrics,
                                                                  .check = worker->storage_check,
                                                                  .concurrency = (int)options->outbox_concurrency,
-                                                                 .copy_ms = options->outbox_lease_ms / 2,
+                                                                 .lease_ms = options->outbox_lease_ms,
                                                                  .link_retry_ms = LINK_RETRY_MS});
     worker->sweep = sweep_create(&(struct sweep_config){.loop = loop,
                                                         .storage = worker->location.storage,

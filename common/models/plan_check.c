@@ -64,6 +64,7 @@ static const char *list_sizes(const struct model *row, char out[SIZES_SIZE])
 static void check_pixels(const struct checking *in, int64_t width, int64_t height)
 {
     const struct model *row = in->row;
+    const long long pixels = width * height;
     char sizes[SIZES_SIZE];
 
     switch (size_fit(row, width, height)) {
@@ -72,7 +73,7 @@ static void check_pixels(const struct checking *in, int64_t width, int64_t heigh
         break;
     case SIZE_OUT_OF_RANGE:
         complain(in, "/size", "takes %lld to %lld pixels, not %lld", (long long)row->pixels_min,
-                 (long long)row->pixels_max, (long long)(width * height));
+                 (long long)row->pixels_max, pixels);
         break;
     case SIZE_TOO_NARROW:
         complain(in, "/size", "takes a ratio of width to height from 1:%d to %d:1", MODEL_RATIO_MAX, MODEL_RATIO_MAX);
