@@ -20,11 +20,13 @@
 #include "worker/account/scope.h"
 #include "worker/ark/redact.h"
 #include "worker/ark/verdict.h"
+#include "worker/job/ending.h"
 #include "worker/job/input_budget.h"
 #include "worker/job/inputs.h"
 #include "worker/job/keeper.h"
 #include "worker/job/payload.h"
 #include "worker/job/plan_cache.h"
+#include "worker/job/refusal.h"
 #include "worker/job/report.h"
 #include "worker/metrics/metrics.h"
 #include "worker/queue/claim.h"
@@ -32,11 +34,8 @@
 enum {
     CALL_ID_SIZE = 14 + 20 + 1, /* YYYYMMDDhhmmss and 20 hex digits: the form that ARK's own clients use */
     LOG_WORDS_MAX = 1024,
-    RECORD_MAX = 8192,          /* of a picture */
-    UNKNOWN_DELAY_MIN_MS = 250, /* an outage shows in several calls at once */
+    RECORD_MAX = 8192, /* of a picture */
 };
-
-struct held_end;
 
 enum job_state { JOB_OPENING, JOB_BEGINNING, JOB_CALLING, JOB_CONFIRMING, JOB_REPORTING, JOB_GONE, JOB_STATE_COUNT };
 
@@ -48,26 +47,24 @@ struct job_body {
     char fence[64];
     char trace[64];
     char call_id[CALL_ID_SIZE];
-    int attempt, paid_calls, max_paid_calls;
-    bool recorded; /* BEGIN was answered OK: the paid call is on record, and the end of the job must say what it cost */
+    struct attempt attempt;
+    int paid_calls, max_paid_calls;
     bool cancelled;
     int64_t epoch_ms; /* when the task was created */
     int64_t started_ms, called_ms;
     struct permit permit;
     char model[SCOPE_NAME_SIZE]; /* "" until the request was built */
-    bool trial;                  /* its call is the trial of a half-open account or model */
-    int deferrals;               /* how often the task was deferred before */
 
     struct report *report;
     struct inputs *inputs;     /* while OPENING; else NULL */
     struct input_share *share; /* of the memory for inputs, until they are sent; NULL: none */
     struct ark_request request;
     struct ark_call call;
-    struct tariff tariff;  /* of the plan */
-    struct cost images;    /* of those that arrived */
-    struct verdict *kept;  /* the verdict that waits while CONFIRMING */
-    struct keeper *keeper; /* of images that came as bytes; NULL: none came yet */
-    struct held_end *held; /* the end that waits for them */
+    struct bill bill;
+    struct verdict *kept;   /* the verdict that waits while CONFIRMING */
+    struct keeper *keeper;  /* of images that came as bytes; NULL: none came yet */
+    struct end_message end; /* what FINISH says, while REPORTING */
+    bool end_waits;         /* until all images are stored: their events come first */
 };
 
 /* -- states; the functions follow in the order of a job's life */
@@ -92,7 +89,7 @@ static const struct {
 static void job_enter(struct job_body *job, enum job_state next, const char *why)
 {
     assert(states[job->state].next & 1u << next);
-    log_debug("job", "enters a state", "task=%s attempt=%d from=%s to=%s why=\"%s\"", job->id, job->attempt,
+    log_debug("job", "enters a state", "task=%s attempt=%d from=%s to=%s why=\"%s\"", job->id, job->attempt.number,
               states[job->state].name, states[next].name, why);
     job->state = next;
 }
@@ -100,25 +97,12 @@ static void job_enter(struct job_body *job, enum job_state next, const char *why
 static void job_begin(struct job_body *job); /* BEGINNING */
 static void call_ark(struct job_body *job);  /* BEGINNING -> CALLING */
 static void act_on(struct job_body *job, const struct verdict *verdict,
-                   const struct ark_result *ark); /* -> REPORTING */
-
-/* Each of these enters REPORTING. */
-static void finish_done(struct job_body *job, const struct ark_result *ark);
-static void finish_failed(struct job_body *job, enum charge charge, const struct payload_failure *failure);
-static void finish_retry(struct job_body *job, const struct verdict *verdict, const char *words);
-static void finish_defer(struct job_body *job, const struct verdict *verdict);
-static void finish_handback(struct job_body *job);
-static void finish_cancelled(struct job_body *job, enum charge charge);
+                   const struct ark_result *ark);                /* -> REPORTING */
+static void job_end(struct job_body *job, struct ending ending); /* -> REPORTING */
 
 static struct job_body *body_of(struct job *job)
 {
     return container_of(job, struct job_body, job);
-}
-
-/* The cost of a job without a call. A recorded call is returned to the task's budget. */
-static enum charge uncalled_charge(const struct job_body *job)
-{
-    return job->recorded ? CHARGE_VOID : CHARGE_NONE;
 }
 
 static void job_leave(struct job_body *job, const char *why)
@@ -172,10 +156,10 @@ static void copy_claim(struct job_body *job, const struct claimed_job *claimed)
     (void)snprintf(job->id, sizeof(job->id), "%s", claimed->id);
     (void)snprintf(job->fence, sizeof(job->fence), "%s", claimed->fence);
     (void)snprintf(job->trace, sizeof(job->trace), "%s", claimed->trace);
-    job->attempt = claimed->attempt;
+    job->attempt = (struct attempt){
+        .id = job->id, .number = claimed->attempt, .max = job->context->max_attempts, .deferrals = claimed->deferrals};
     job->max_paid_calls = claimed->max_paid_calls;
     job->epoch_ms = claimed->epoch_ms;
-    job->deferrals = claimed->deferrals;
 }
 
 static struct job_body *job_create(const struct job_context *context, const struct claimed_job *claimed)
@@ -209,21 +193,16 @@ static void warn_unlisted(const struct job_body *job)
              log_quote(model, sizeof(model), job->model));
 }
 
-/* No call was made, so another attempt costs nothing. `passes`: it may succeed. */
-static void finish_uncalled(struct job_body *job, enum problem problem, bool passes, const char *words)
+/* No call is made. */
+static void job_refuse(struct job_body *job, struct refusal refusal)
 {
-    enum charge charge = uncalled_charge(job);
-
-    if (passes && job->attempt < job->context->max_attempts)
-        finish_retry(job, &(struct verdict){.action = VERDICT_RETRY, .charge = charge, .problem = problem}, words);
-    else
-        finish_failed(job, charge, &(struct payload_failure){.problem = problem, .retryable = passes, .words = words});
+    job_end(job, ending_refused(&job->attempt, &refusal));
 }
 
 /* The circuit breaker opened after this job was claimed. */
 static bool must_wait(const struct job_body *job)
 {
-    return !job->trial && governor_is_blocked(job->context->governor, job->model);
+    return !job->attempt.is_trial && governor_is_blocked(job->context->governor, job->model);
 }
 
 /* A task without a plan: as this worker is configured. */
@@ -243,9 +222,9 @@ static void book_plan(struct job_body *job, const struct plan *plan)
     (void)snprintf(job->model, sizeof(job->model), "%s", plan->model);
     if (!strcmp(plan->catalogue, catalogue_version(catalogue)) && !catalogue_find(catalogue, job->model)->listed)
         warn_unlisted(job);
-    job->tariff = plan->tariff;
+    job->bill.tariff = plan->tariff;
     governor_book(job->context->governor, &job->permit, job->model, plan->images);
-    job->trial = job->permit.trial || job->permit.account_trial;
+    job->attempt.is_trial = job->permit.trial || job->permit.account_trial;
 }
 
 static void note_plan_error(const struct job_body *job, int err)
@@ -314,28 +293,6 @@ static int prepare_request(struct job_body *job, const struct claimed_job *claim
     return must_wait(job) ? 0 : ark_request_build(plan, &task->spec, job->context->ark, &job->request);
 }
 
-static void refuse_request(struct job_body *job, int err)
-{
-    static const struct {
-        int err;
-        enum problem problem;
-        const char *words;
-    } refusals[] = {
-        {ERR_SYNTAX,    PROBLEM_INVALID_TASK,        "The stored request cannot be read."                   },
-        {ERR_RANGE,     PROBLEM_ARK_INVALID_REQUEST, "The model does not take that many reference images."  },
-        {ERR_TOO_LONG,  PROBLEM_ARK_INVALID_REQUEST, "The request is larger than ARK takes."                },
-        {ERR_NOT_FOUND, PROBLEM_INPUT_UNAVAILABLE,   "This worker does not have the STORAGE of the gateway."},
-    };
-    size_t i = 0;
-
-    while (i < ARRAY_LENGTH(refusals) - 1 && refusals[i].err != err)
-        i++;
-    finish_failed(job, uncalled_charge(job),
-                  &(struct payload_failure){.problem = refusals[i].problem,
-                                            .retryable = problem_retryable(refusals[i].problem),
-                                            .words = refusals[i].words});
-}
-
 struct job *job_start(const struct job_context *context, const struct claimed_job *claimed)
 {
     struct job_body *job = job_create(context, claimed);
@@ -352,9 +309,9 @@ struct job *job_start(const struct job_context *context, const struct claimed_jo
     if (err == ERR_NO_MEMORY)
         return job_destroy(&job->job);
     if (err)
-        refuse_request(job, err);
+        job_refuse(job, refusal_of_error(err));
     else if (must_wait(job))
-        finish_handback(job);
+        job_end(job, ending_handed_back(&job->attempt));
     else if (!job->inputs)
         job_begin(job);
     return &job->job;
@@ -366,7 +323,7 @@ struct job *job_hand_back(const struct job_context *context, const struct claime
 
     if (!job)
         return NULL;
-    finish_handback(job);
+    job_end(job, ending_handed_back(&job->attempt));
     return &job->job;
 }
 
@@ -378,10 +335,7 @@ static void finish_unopened(struct job_body *job, const struct storage_outcome *
 
     log_warn("job", "cannot read an upload", "task=%s end=%s why=%s", job->id, storage_end_name(outcome->end),
              log_quote(quoted, sizeof(quoted), outcome->words));
-    finish_uncalled(job, PROBLEM_INPUT_UNAVAILABLE, storage_end_is_passing(outcome->end),
-                    outcome->end == STORAGE_MISSING
-                        ? "An uploaded image is not in the storage any more, so ARK was not called."
-                        : "An uploaded image could not be read, so ARK was not called.");
+    job_refuse(job, refusal_of_upload(outcome->end));
 }
 
 static int build_from_inputs(struct job_body *job)
@@ -399,15 +353,12 @@ static void job_on_opened(const struct storage_outcome *outcome, void *arg)
 
     job->inputs = inputs_destroy(job->inputs); /* its images are in the request now */
     input_share_shrink(job->share, (int64_t)job->request.len);
-    if (err == ERR_NO_MEMORY)
-        finish_uncalled(job, PROBLEM_INPUT_UNAVAILABLE, true,
-                        "The worker had no memory for the images, so ARK was not called.");
-    else if (err)
-        refuse_request(job, err);
+    if (err)
+        job_refuse(job, refusal_of_error(err));
     else if (is_ready)
         job_begin(job);
     else if (outcome->end == STORAGE_DONE)
-        finish_handback(job);
+        job_end(job, ending_handed_back(&job->attempt));
     else
         finish_unopened(job, outcome);
 }
@@ -419,7 +370,7 @@ static void job_begin(struct job_body *job)
     struct buf data;
 
     job_enter(job, JOB_BEGINNING, "the request is ready");
-    payload_write_event(&data, job->id, (struct task_progress){.stage = STAGE_CALLING, .attempt = job->attempt});
+    payload_write_event(&data, job->id, (struct task_progress){.stage = STAGE_CALLING, .attempt = job->attempt.number});
     if (buf_error(&data))
         report_fail(job->report, buf_error(&data));
     else
@@ -431,9 +382,9 @@ static void job_begin(struct job_body *job)
 static void start_call(struct job_body *job)
 {
     if (job->cancelled)
-        finish_cancelled(job, uncalled_charge(job));
+        job_end(job, ending_cancelled(&job->attempt));
     else if (must_wait(job))
-        finish_handback(job);
+        job_end(job, ending_handed_back(&job->attempt));
     else
         call_ark(job);
 }
@@ -447,27 +398,19 @@ static void job_on_begun(enum begin_answer answer, int paid_calls, void *arg)
 {
     struct job_body *job = arg;
 
-    job->recorded = begin_is_recorded(answer);
+    job->attempt.is_recorded = begin_is_recorded(answer);
     job->paid_calls = paid_calls;
     switch (answer) {
     case BEGIN_OK:
         start_call(job);
         break;
     case BEGIN_CANCELLED:
-        finish_cancelled(job, uncalled_charge(job));
+        job_end(job, ending_cancelled(&job->attempt));
         break;
     case BEGIN_NO_BUDGET:
-        finish_failed(job, uncalled_charge(job),
-                      &(struct payload_failure){.problem = PROBLEM_OUTCOME_UNKNOWN,
-                                                .words = "The task's budget of paid calls is used up."});
-        break;
     case BEGIN_NOT_DURABLE:
-        finish_uncalled(job, PROBLEM_NOT_DURABLE, true,
-                        "Redis did not confirm the record of the paid call, so ARK was not called.");
-        break;
     case BEGIN_TOO_LATE:
-        finish_uncalled(job, PROBLEM_NOT_DURABLE, true,
-                        "The lease may have ended before the call began, so ARK was not called.");
+        job_refuse(job, refusal_of_begin(answer));
         break;
     }
 }
@@ -480,7 +423,7 @@ static int emit_slot(struct job_body *job, struct task_progress event, const str
     struct buf data;
     int err;
 
-    event.attempt = job->attempt;
+    event.attempt = job->attempt.number;
     payload_write_event(&data, job->id, event);
     if (record)
         payload_add_record(&data, record);
@@ -531,7 +474,7 @@ static void report_owed(struct job_body *job, struct task_progress event, const 
     buf_deinit(&record);
 }
 
-static void send_held(struct job_body *job);
+static void send_end(struct job_body *job);
 
 /* An image that came as bytes is in the storage, or could not be stored. */
 static void job_on_kept(const struct kept_image *image, void *arg)
@@ -551,8 +494,8 @@ static void job_on_kept(const struct kept_image *image, void *arg)
         job_report_picture(job, event, image->link, &record);
     }
     buf_deinit(&record);
-    if (job->held && !keeper_is_busy(job->keeper))
-        send_held(job);
+    if (job->end_waits && !keeper_is_busy(job->keeper))
+        send_end(job);
 }
 
 static int keep_bytes(struct job_body *job, const struct task_progress *event, const struct picture_link *link)
@@ -596,7 +539,7 @@ static void job_on_slot(const struct ark_slot *slot, void *arg)
 
     metrics_add(job->context->metrics, SAMPLE(METRIC_IMAGES), slot->url != NULL);
     if (slot->url) {
-        price_add_image(&job->images, &job->tariff, slot->size);
+        price_add_image(&job->bill.images, &job->bill.tariff, slot->size);
         job_report_image(job, slot);
     } else
         job_report_slot(
@@ -654,8 +597,9 @@ static void call_ark(struct job_body *job)
     if (err)
         ark_call_hang_up(&job->call, WEB_NOT_SENT, err_text(err));
     else
-        log_info("job", "calls ARK", "task=%s attempt=%d call=%s images=%d stream=%d trace=%s", job->id, job->attempt,
-                 job->call_id, job->request.images, job->request.stream, *job->trace ? job->trace : "-");
+        log_info("job", "calls ARK", "task=%s attempt=%d call=%s images=%d stream=%d trace=%s", job->id,
+                 job->attempt.number, job->call_id, job->request.images, job->request.stream,
+                 *job->trace ? job->trace : "-");
 }
 
 /* -- the answer: its cost, its evidence about the account, the outcome of the task */
@@ -704,8 +648,8 @@ static void job_decide(const struct job_body *job, const struct ark_call_outcome
     verdict_decide(&(struct evidence){.end = outcome->end,
                                       .words = outcome->words,
                                       .ark = outcome->result,
-                                      .attempt = job->attempt,
-                                      .max_attempts = job->context->max_attempts,
+                                      .attempt = job->attempt.number,
+                                      .max_attempts = job->attempt.max,
                                       .paid_calls = job->paid_calls,
                                       .max_paid_calls = job->max_paid_calls,
                                       .cancelled = job->cancelled,
@@ -749,7 +693,7 @@ static void log_verdict(const struct job_body *job, const struct verdict *verdic
     log_info(
         "job", verdict_action_name(verdict->action),
         "task=%s attempt=%d call=%s images=%d failed=%d charge=%s code=%s status=%d ark_request=%s ms=%lld words=%s",
-        job->id, job->attempt, job->call_id, ark->images, ark->failed, charge_name(verdict->charge),
+        job->id, job->attempt.number, job->call_id, ark->images, ark->failed, charge_name(verdict->charge),
         verdict->problem < PROBLEM_COUNT ? problem_code(verdict->problem) : "-", ark->http_status,
         *ark->request_id ? ark->request_id : "-", (long long)(clock_monotonic_ms() - job->started_ms),
         log_quote(words, sizeof(words), redact(plain, sizeof(plain), verdict->words)));
@@ -759,200 +703,42 @@ static void act_on(struct job_body *job, const struct verdict *verdict, const st
 {
     log_verdict(job, verdict, ark);
     worker_metrics_call(job->context->metrics, verdict, clock_monotonic_ms() - job->called_ms);
-    switch (verdict->action) {
-    case VERDICT_DONE:
-        finish_done(job, ark);
-        break;
-    case VERDICT_FAIL:
-        finish_failed(
-            job, verdict->charge,
-            &(struct payload_failure){
-                .problem = verdict->problem, .retryable = verdict->retryable, .words = verdict->words, .ark = ark});
-        break;
-    case VERDICT_RETRY:
-        finish_retry(job, verdict, verdict->words);
-        break;
-    case VERDICT_DEFER:
-        finish_defer(job, verdict);
-        break;
-    case VERDICT_CANCELLED:
-        finish_cancelled(job, verdict->charge);
-        break;
-    case VERDICT_HANDBACK:
-        finish_handback(job);
-        break;
-    }
+    job_end(job, ending_of_call(verdict, ark));
 }
 
 /* -- REPORTING: the end of the attempt goes to Redis */
 
-/* Otherwise the task goes back into the queue. */
-static bool ends_task(enum verdict_action action)
+static void send_end(struct job_body *job)
 {
-    return action == VERDICT_DONE || action == VERDICT_FAIL || action == VERDICT_CANCELLED;
-}
-
-/* What the call cost; nothing if it was not charged. */
-static void write_cost(struct job_body *job, enum charge charge, struct buf *out)
-{
-    struct cost cost = price_calls(&job->tariff, 1);
-    struct ark_lost lost;
-
-    switch (charge) {
-    case CHARGE_NONE:
-    case CHARGE_VOID:
-        return;
-    case CHARGE_UNKNOWN:
-        cost.estimated = true;
-        break;
-    case CHARGE_KNOWN:
-        lost = ark_result_lost(ark_call_result(&job->call));
-        cost = price_call(&job->tariff, &job->images, lost.made, lost.missing);
-        break;
-    }
-    price_write(out, &cost, job->tariff.currency);
-}
-
-/* The end of the attempt, while images are being stored. */
-struct held_end {
-    struct report_end end; /* its texts are in the bufs */
-    struct buf data, cost;
-};
-
-static void held_destroy(struct held_end *held)
-{
-    if (!held)
-        return;
-    buf_deinit(&held->data);
-    buf_deinit(&held->cost);
-    free(held);
-}
-
-static void send_end(struct job_body *job, const struct report_end *end)
-{
-    if (ends_task(end->action))
+    job->end_waits = false;
+    if (action_ends_task(job->end.report.action))
         worker_metrics_since(job->context->metrics, METRIC_TASK_SECONDS, job->epoch_ms);
-    report_finish(job->report, end);
+    report_finish(job->report, &job->end.report);
+    end_message_deinit(&job->end);
 }
 
-static void send_held(struct job_body *job)
+static void set_delay(struct job_body *job, struct ending *ending)
 {
-    struct held_end *held = job->held;
-
-    job->held = NULL;
-    send_end(job, &held->end);
-    held_destroy(held);
+    ending->delay_ms = ending_delay_ms(ending, &job->attempt, &job->context->backoff, random_unit());
+    worker_metrics_delayed(job->context->metrics, ending->action, ending->problem);
 }
 
-/* Takes over both bufs. The end follows the events of the images. */
-static void hold_end(struct job_body *job, const struct report_end *end, struct buf *data, struct buf *cost)
+/* Redis would store incomplete data as the task's end, so if there is no memory for all of it, nothing is sent: the lease expires, and REAP
+ * decides. */
+static void job_end(struct job_body *job, struct ending ending)
 {
-    struct held_end *held = malloc(sizeof(*held));
+    int err;
 
-    if (!held) {
-        report_fail(job->report, ERR_NO_MEMORY);
-        buf_deinit(data);
-        buf_deinit(cost);
-        return;
-    }
-    *held = (struct held_end){*end, *data, *cost};
-    job->held = held;
-}
-
-/* Takes over `data`. Redis would store incomplete data as the task's end, so if there is no memory for all of it, nothing is sent: the
- * lease expires, and REAP decides. */
-static void job_finish(struct job_body *job, enum verdict_action action, enum charge charge, int64_t delay_ms,
-                       struct buf *data)
-{
-    struct report_end end = {.action = action, .charge = charge, .delay_ms = delay_ms};
-    struct buf cost;
-
-    job_enter(job, JOB_REPORTING, verdict_action_name(action));
-    buf_init(&cost, PRICE_TEXT_MAX);
-    write_cost(job, charge, &cost);
-    buf_fail(data, buf_error(&cost));
-    end.data = buf_text(data);
-    end.cost = buf_text(&cost);
-    if (!buf_error(data) && keeper_is_busy(job->keeper)) {
-        hold_end(job, &end, data, &cost);
-        return;
-    }
-    if (buf_error(data))
-        report_fail(job->report, buf_error(data));
+    job_enter(job, JOB_REPORTING, verdict_action_name(ending.action));
+    if (ending_is_delayed(&ending))
+        set_delay(job, &ending);
+    err = ending_write(&job->end, &ending, &job->attempt, &job->bill);
+    if (err)
+        report_fail(job->report, err);
+    else if (keeper_is_busy(job->keeper))
+        job->end_waits = true;
     else
-        send_end(job, &end);
-    buf_deinit(&cost);
-    buf_deinit(data);
-}
-
-static void finish_done(struct job_body *job, const struct ark_result *ark)
-{
-    struct buf data;
-
-    payload_write_done(&data, ark);
-    job_finish(job, VERDICT_DONE, CHARGE_KNOWN, 0, &data);
-}
-
-static void finish_failed(struct job_body *job, enum charge charge, const struct payload_failure *failure)
-{
-    struct buf data;
-
-    payload_write_failure(&data, failure);
-    job_finish(job, VERDICT_FAIL, charge, 0, &data);
-}
-
-/* A task whose trial call failed waits for the longest backoff, so that the next trial is a call for another task. After an unknown outcome the
- * circuit breaker must receive the results of the other calls of all workers before this task is tried again: that call may be paid as well. */
-static int64_t choose_delay(const struct job_body *job, const struct verdict *verdict, int tries)
-{
-    int64_t delay_ms;
-
-    if (verdict->delay_ms)
-        return verdict->delay_ms;
-    if (job->trial)
-        return job->context->backoff.max_ms;
-    delay_ms = backoff_delay_ms(&job->context->backoff, tries, random_unit());
-    return verdict->charge == CHARGE_UNKNOWN && delay_ms < UNKNOWN_DELAY_MIN_MS ? UNKNOWN_DELAY_MIN_MS : delay_ms;
-}
-
-static void finish_delayed(struct job_body *job, const struct verdict *verdict, int64_t delay_ms, const char *words)
-{
-    struct buf data;
-
-    payload_write_event(&data, job->id,
-                        (struct task_progress){.stage = STAGE_RETRYING,
-                                               .attempt = job->attempt,
-                                               .delay_ms = delay_ms,
-                                               .code = problem_code(verdict->problem),
-                                               .message = words});
-    job_finish(job, verdict->action, verdict->charge, delay_ms, &data);
-    worker_metrics_delayed(job->context->metrics, verdict);
-}
-
-static void finish_retry(struct job_body *job, const struct verdict *verdict, const char *words)
-{
-    finish_delayed(job, verdict, choose_delay(job, verdict, job->attempt), words);
-}
-
-static void finish_defer(struct job_body *job, const struct verdict *verdict)
-{
-    finish_delayed(job, verdict, choose_delay(job, verdict, job->deferrals + 1), verdict->words);
-}
-
-static void finish_handback(struct job_body *job)
-{
-    struct buf data;
-
-    payload_write_event(&data, job->id, (struct task_progress){.stage = STAGE_REQUEUED, .attempt = job->attempt});
-    job_finish(job, VERDICT_HANDBACK, uncalled_charge(job), 0, &data);
-}
-
-static void finish_cancelled(struct job_body *job, enum charge charge)
-{
-    struct buf none;
-
-    buf_init(&none, 1);
-    job_finish(job, VERDICT_CANCELLED, charge, 0, &none);
+        send_end(job);
 }
 
 static void job_on_finished(bool owes, void *arg)
@@ -990,7 +776,7 @@ void job_lose(struct job *base)
 
     if (job->state == JOB_GONE)
         return;
-    log_warn("job", "lease lost, dropping the job", "task=%s attempt=%d call=%s state=%s", job->id, job->attempt,
+    log_warn("job", "lease lost, dropping the job", "task=%s attempt=%d call=%s state=%s", job->id, job->attempt.number,
              job->call_id, states[job->state].name);
     job_leave(job, "the lease was lost");
 }
@@ -1008,7 +794,7 @@ static void job_on_report_failed(int err, void *arg)
     struct job_body *job = arg;
 
     log_error("job", "cannot report to Redis, dropping the job, its lease will expire",
-              "task=%s attempt=%d call=%s state=%s error=\"%s\"", job->id, job->attempt, job->call_id,
+              "task=%s attempt=%d call=%s state=%s error=\"%s\"", job->id, job->attempt.number, job->call_id,
               states[job->state].name, err_text(err));
     job_leave(job, "a report failed");
 }
@@ -1030,7 +816,7 @@ struct job *job_destroy(struct job *base)
         governor_book(job->context->governor, &job->permit, job->permit.scope->name, 0);
     governor_release(job->context->governor, &job->permit);
     keeper_destroy(job->keeper);
-    held_destroy(job->held);
+    end_message_deinit(&job->end);
     report_destroy(job->report);
     inputs_destroy(job->inputs);
     release_share(job);
