@@ -23,18 +23,17 @@
 #include "worker/job/ending.h"
 #include "worker/job/input_budget.h"
 #include "worker/job/inputs.h"
-#include "worker/job/keeper.h"
 #include "worker/job/payload.h"
 #include "worker/job/plan_cache.h"
 #include "worker/job/refusal.h"
 #include "worker/job/report.h"
+#include "worker/job/slot_report.h"
 #include "worker/metrics/metrics.h"
 #include "worker/queue/claim.h"
 
 enum {
     CALL_ID_SIZE = 14 + 20 + 1, /* YYYYMMDDhhmmss and 20 hex digits: the form that ARK's own clients use */
     LOG_WORDS_MAX = 1024,
-    RECORD_MAX = 8192, /* of a picture */
 };
 
 enum job_state { JOB_OPENING, JOB_BEGINNING, JOB_CALLING, JOB_CONFIRMING, JOB_REPORTING, JOB_GONE, JOB_STATE_COUNT };
@@ -61,10 +60,10 @@ struct job_body {
     struct ark_request request;
     struct ark_call call;
     struct bill bill;
-    struct verdict *kept;   /* the verdict that waits while CONFIRMING */
-    struct keeper *keeper;  /* of images that came as bytes; NULL: none came yet */
+    struct verdict *kept; /* the verdict that waits while CONFIRMING */
+    struct slot_report slots;
     struct end_message end; /* what FINISH says, while REPORTING */
-    bool end_waits;         /* until all images are stored: their events come first */
+    bool end_waits;         /* until `slots` is idle */
 };
 
 /* -- states; the functions follow in the order of a job's life */
@@ -244,8 +243,8 @@ static int read_plan(const struct job_body *job, const struct claimed_job *claim
 
 static void job_on_opened(const struct storage_outcome *outcome, void *arg);
 
-/* NULL: this worker cannot read uploads. */
-static struct storage *input_storage(const struct job_context *context)
+/* For uploads, and for images that come as bytes. NULL: there is none. */
+static struct storage *usable_storage(const struct job_context *context)
 {
     return context->storage && !storage_check_failed(context->storage_check) ? context->storage : NULL;
 }
@@ -255,7 +254,7 @@ static int open_inputs(struct job_body *job, struct inputs_task *task)
     job->share = calloc(1, sizeof(*job->share));
     if (!job->share)
         return ERR_NO_MEMORY;
-    return inputs_open(&(struct inputs_setup){.storage = input_storage(job->context),
+    return inputs_open(&(struct inputs_setup){.storage = usable_storage(job->context),
                                               .budget = job->context->inputs,
                                               .share = job->share,
                                               .on_end = job_on_opened,
@@ -417,136 +416,14 @@ static void job_on_begun(enum begin_answer answer, int paid_calls, void *arg)
 
 /* -- CALLING: slots are reported as ARK delivers them */
 
-/* record: what scripts keep about the event's picture; NULL: nothing */
-static int emit_slot(struct job_body *job, struct task_progress event, const struct buf *record)
-{
-    struct buf data;
-    int err;
-
-    event.attempt = job->attempt.number;
-    payload_write_event(&data, job->id, event);
-    if (record)
-        payload_add_record(&data, record);
-    err = buf_error(&data);
-    if (!err)
-        err = report_emit(job->report, data.data);
-    buf_deinit(&data);
-    return err;
-}
-
-/* An image as a data: URL may have many megabytes. If there is no memory to report it, its slot fails, and the result says so. */
-static void job_report_slot(struct job_body *job, struct task_progress event, const struct buf *record)
-{
-    int err = emit_slot(job, event, record);
-
-    if (!err)
-        return;
-    log_error("job", "cannot report a slot", "task=%s index=%d error=\"%s\"", job->id, event.index, err_text(err));
-    err = emit_slot(job,
-                    (struct task_progress){.stage = STAGE_IMAGE_FAILED,
-                                           .index = event.index,
-                                           .code = problem_code(PROBLEM_INTERNAL),
-                                           .message = "This image came, and could not be kept."},
-                    NULL);
-    if (err)
-        report_fail(job->report, err);
-}
-
-/* A picture that is kept has its address from the first event on. */
-static void job_report_picture(struct job_body *job, struct task_progress event, const struct picture_link *link,
-                               const struct buf *record)
-{
-    event.picture = link->id;
-    event.stored_url = link->stored_url;
-    job_report_slot(job, event, record);
-}
-
-/* A copy of it is owed. */
-static void report_owed(struct job_body *job, struct task_progress event, const struct picture_link *link)
-{
-    struct buf record;
-
-    buf_init(&record, RECORD_MAX);
-    picture_write_owed(&record, link, event.index, event.url);
-    if (job->context->pictures.replaces_url)
-        event.url = link->stored_url;
-    job_report_picture(job, event, link, &record);
-    buf_deinit(&record);
-}
-
-static void send_end(struct job_body *job);
-
-/* An image that came as bytes is in the storage, or could not be stored. */
-static void job_on_kept(const struct kept_image *image, void *arg)
-{
-    struct job_body *job = arg;
-    struct task_progress event = {.stage = STAGE_IMAGE, .index = image->index, .url = image->url, .size = image->size};
-    struct buf record;
-
-    buf_init(&record, RECORD_MAX);
-    if (!image->about) {
-        if (image->may_be_stored)
-            picture_write_doubtful(&record, image->link, image->index);
-        job_report_slot(job, event, image->may_be_stored ? &record : NULL);
-    } else {
-        picture_write_stored(&record, image->link, image->index, image->about, storage_identity(job->context->storage));
-        event.url = image->link->stored_url;
-        job_report_picture(job, event, image->link, &record);
-    }
-    buf_deinit(&record);
-    if (job->end_waits && !keeper_is_busy(job->keeper))
-        send_end(job);
-}
-
-static int keep_bytes(struct job_body *job, const struct task_progress *event, const struct picture_link *link)
-{
-    char owner[TASK_CLIENT_MAX + 1];
-
-    if (!job->keeper) {
-        (void)snprintf(owner, sizeof(owner), "%.*s", (int)strcspn(job->id, "."), job->id);
-        job->keeper = keeper_create(&(struct keeper_config){.loop = job->context->loop,
-                                                            .storage = job->context->storage,
-                                                            .metrics = job->context->metrics,
-                                                            .owner = owner,
-                                                            .on_kept = job_on_kept,
-                                                            .arg = job});
-    }
-    return job->keeper ? keeper_add(job->keeper, event->index, event->url, event->size, link) : ERR_NO_MEMORY;
-}
-
-static bool can_store(const struct job_context *context)
-{
-    return context->storage && !storage_check_failed(context->storage_check);
-}
-
-static void job_report_image(struct job_body *job, const struct ark_slot *slot)
-{
-    const struct job_context *context = job->context;
-    const struct task_progress event = {
-        .stage = STAGE_IMAGE, .index = slot->index, .url = slot->url, .size = slot->size};
-    struct picture_link link;
-    bool is_kept = context->pictures.is_on && picture_link_make(&link, &context->pictures, clock_wall_ms());
-
-    if (is_kept && picture_can_be_copied(slot->url))
-        report_owed(job, event, &link);
-    else if (!is_kept || !can_store(context) || !keeper_is_data(slot->url) || keep_bytes(job, &event, &link))
-        job_report_slot(job, event, NULL);
-}
-
 static void job_on_slot(const struct ark_slot *slot, void *arg)
 {
     struct job_body *job = arg;
 
     metrics_add(job->context->metrics, SAMPLE(METRIC_IMAGES), slot->url != NULL);
-    if (slot->url) {
+    if (slot->url)
         price_add_image(&job->bill.images, &job->bill.tariff, slot->size);
-        job_report_image(job, slot);
-    } else
-        job_report_slot(
-            job,
-            (struct task_progress){
-                .stage = STAGE_IMAGE_FAILED, .index = slot->index, .code = slot->code, .message = slot->message},
-            NULL);
+    slot_report_add(&job->slots, slot, usable_storage(job->context));
 }
 
 static void job_on_answer(const struct ark_call_outcome *outcome, void *arg);
@@ -587,12 +464,27 @@ static int start_http(struct job_body *job)
     return err;
 }
 
+static void job_on_slots_idle(void *arg);
+
+static void init_slots(struct job_body *job)
+{
+    slot_report_init(&job->slots, &(struct slot_report_config){.report = job->report,
+                                                               .id = job->id,
+                                                               .attempt = job->attempt.number,
+                                                               .pictures = &job->context->pictures,
+                                                               .loop = job->context->loop,
+                                                               .metrics = job->context->metrics,
+                                                               .on_idle = job_on_slots_idle,
+                                                               .arg = job});
+}
+
 static void call_ark(struct job_body *job)
 {
     int err;
 
     job_enter(job, JOB_CALLING, "the paid call is on record");
     job->called_ms = clock_monotonic_ms();
+    init_slots(job);
     err = start_http(job);
     if (err)
         ark_call_hang_up(&job->call, WEB_NOT_SENT, err_text(err));
@@ -717,6 +609,15 @@ static void send_end(struct job_body *job)
     end_message_deinit(&job->end);
 }
 
+/* All images that came as bytes were reported. */
+static void job_on_slots_idle(void *arg)
+{
+    struct job_body *job = arg;
+
+    if (job->end_waits)
+        send_end(job);
+}
+
 static void set_delay(struct job_body *job, struct ending *ending)
 {
     ending->delay_ms = ending_delay_ms(ending, &job->attempt, &job->context->backoff, random_unit());
@@ -735,7 +636,7 @@ static void job_end(struct job_body *job, struct ending ending)
     err = ending_write(&job->end, &ending, &job->attempt, &job->bill);
     if (err)
         report_fail(job->report, err);
-    else if (keeper_is_busy(job->keeper))
+    else if (slot_report_is_busy(&job->slots))
         job->end_waits = true;
     else
         send_end(job);
@@ -815,7 +716,7 @@ struct job *job_destroy(struct job *base)
     if (!job->called_ms) /* no call was made: the booked images are free again */
         governor_book(job->context->governor, &job->permit, job->permit.scope->name, 0);
     governor_release(job->context->governor, &job->permit);
-    keeper_destroy(job->keeper);
+    slot_report_deinit(&job->slots);
     end_message_deinit(&job->end);
     report_destroy(job->report);
     inputs_destroy(job->inputs);
