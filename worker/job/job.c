@@ -21,10 +21,8 @@
 #include "worker/ark/redact.h"
 #include "worker/ark/verdict.h"
 #include "worker/job/ending.h"
-#include "worker/job/input_budget.h"
-#include "worker/job/inputs.h"
 #include "worker/job/payload.h"
-#include "worker/job/plan_cache.h"
+#include "worker/job/preparation.h"
 #include "worker/job/refusal.h"
 #include "worker/job/report.h"
 #include "worker/job/slot_report.h"
@@ -55,9 +53,7 @@ struct job_body {
     char model[SCOPE_NAME_SIZE]; /* "" until the request was built */
 
     struct report *report;
-    struct inputs *inputs;     /* while OPENING; else NULL */
-    struct input_share *share; /* of the memory for inputs, until they are sent; NULL: none */
-    struct ark_request request;
+    struct preparation *preparation; /* until the call begins, with uploads until they are sent; else NULL */
     struct ark_call call;
     struct bill bill;
     struct verdict *kept; /* the verdict that waits while CONFIRMING */
@@ -184,14 +180,6 @@ static struct job_body *job_create(const struct job_context *context, const stru
     return NULL;
 }
 
-static void warn_unlisted(const struct job_body *job)
-{
-    char model[2 * TASK_NAME_MAX];
-
-    log_warn("job", "the model is not in the catalogue, only the plainest fields are sent", "task=%s model=%s", job->id,
-             log_quote(model, sizeof(model), job->model));
-}
-
 /* No call is made. */
 static void job_refuse(struct job_body *job, struct refusal refusal)
 {
@@ -204,41 +192,13 @@ static bool must_wait(const struct job_body *job)
     return !job->attempt.is_trial && governor_is_blocked(job->context->governor, job->model);
 }
 
-/* A task without a plan: as this worker is configured. */
-static int make_own_plan(const struct job_body *job, const struct task_spec *spec, struct plan *out)
-{
-    const struct job_context *context = job->context;
-    const struct model *row = plan_make(out, context->defaults, context->catalogue, spec);
-
-    return spec->url_count > (size_t)row->references_max ? ERR_RANGE : 0;
-}
-
 /* Before the call, and before its inputs are read. */
 static void book_plan(struct job_body *job, const struct plan *plan)
 {
-    const struct catalogue *catalogue = job->context->catalogue;
-
     (void)snprintf(job->model, sizeof(job->model), "%s", plan->model);
-    if (!strcmp(plan->catalogue, catalogue_version(catalogue)) && !catalogue_find(catalogue, job->model)->listed)
-        warn_unlisted(job);
     job->bill.tariff = plan->tariff;
     governor_book(job->context->governor, &job->permit, job->model, plan->images);
     job->attempt.is_trial = job->permit.trial || job->permit.account_trial;
-}
-
-static void note_plan_error(const struct job_body *job, int err)
-{
-    if (err == ERR_SYNTAX)
-        log_error("job", "the plan cannot be read, the gateway may have a newer version than this worker", "task=%s",
-                  job->id);
-}
-
-static int read_plan(const struct job_body *job, const struct claimed_job *claimed, const struct plan **out)
-{
-    int err = plan_cache_read(job->context->plans, claimed->plan, claimed->plan_len, out);
-
-    note_plan_error(job, err);
-    return err;
 }
 
 static void job_on_opened(const struct storage_outcome *outcome, void *arg);
@@ -249,70 +209,51 @@ static struct storage *usable_storage(const struct job_context *context)
     return context->storage && !storage_check_failed(context->storage_check) ? context->storage : NULL;
 }
 
-static int open_inputs(struct job_body *job, struct inputs_task *task)
+static struct preparation *create_preparation(const struct job_context *context)
 {
-    job->share = calloc(1, sizeof(*job->share));
-    if (!job->share)
-        return ERR_NO_MEMORY;
-    return inputs_open(&(struct inputs_setup){.storage = usable_storage(job->context),
-                                              .budget = job->context->inputs,
-                                              .share = job->share,
-                                              .on_end = job_on_opened,
-                                              .arg = job},
-                       task, &job->inputs);
+    return preparation_create(&(struct preparation_setup){.plans = context->plans,
+                                                          .catalogue = context->catalogue,
+                                                          .defaults = context->defaults,
+                                                          .ark = context->ark,
+                                                          .budget = context->inputs});
 }
 
-/* The plan must last until the uploads have been read, so it does not come from the cache. */
-static int begin_inputs(struct job_body *job, const struct claimed_job *claimed, struct inputs_task *task)
+/* Begins the paid call, or first reads the uploads for it. An error: there is no call. */
+static int job_prepare(struct job_body *job, const struct claimed_job *claimed)
 {
-    int err = plan_read(claimed->plan, claimed->plan_len, &task->stored);
+    int err;
 
-    note_plan_error(job, err);
+    job->preparation = create_preparation(job->context);
+    err = job->preparation ? preparation_read(job->preparation, claimed) : ERR_NO_MEMORY;
     if (err)
         return err;
-    book_plan(job, &task->stored.plan);
-    return must_wait(job) ? 0 : open_inputs(job, task);
-}
-
-/* Builds the request, or for a task with uploads begins to read them. `task` is taken over then. */
-static int prepare_request(struct job_body *job, const struct claimed_job *claimed, struct inputs_task *task)
-{
-    struct plan own = {.model = NULL};
-    const struct plan *plan = &own;
-    int err = task_spec_read(claimed->request, claimed->request_len, &task->spec);
-
-    if (err)
-        return err;
-    if (inputs_has_uploads(&task->spec))
-        return begin_inputs(job, claimed, task);
-    err = claimed->plan_len ? read_plan(job, claimed, &plan) : make_own_plan(job, &task->spec, &own);
-    if (err)
-        return err;
-    book_plan(job, plan);
-    return must_wait(job) ? 0 : ark_request_build(plan, &task->spec, job->context->ark, &job->request);
+    book_plan(job, preparation_plan(job->preparation));
+    if (must_wait(job)) {
+        job_end(job, ending_handed_back(&job->attempt));
+        return 0;
+    }
+    if (preparation_has_uploads(job->preparation))
+        return preparation_open(job->preparation, usable_storage(job->context), job_on_opened, job);
+    err = preparation_build(job->preparation);
+    if (!err)
+        job_begin(job);
+    return err;
 }
 
 struct job *job_start(const struct job_context *context, const struct claimed_job *claimed)
 {
     struct job_body *job = job_create(context, claimed);
-    struct inputs_task task = {.stored = {.root = NULL}};
     int err;
 
     if (!job)
         return NULL;
     if (claimed->attempt == 1 && !claimed->deferrals) /* a deferred task is claimed again with the same attempt */
         worker_metrics_since(context->metrics, METRIC_TASK_QUEUE, claimed->epoch_ms);
-    err = prepare_request(job, claimed, &task);
-    stored_plan_deinit(&task.stored);
-    task_spec_deinit(&task.spec);
+    err = job_prepare(job, claimed);
     if (err == ERR_NO_MEMORY)
         return job_destroy(&job->job);
     if (err)
         job_refuse(job, refusal_of_error(err));
-    else if (must_wait(job))
-        job_end(job, ending_handed_back(&job->attempt));
-    else if (!job->inputs)
-        job_begin(job);
     return &job->job;
 }
 
@@ -328,38 +269,33 @@ struct job *job_hand_back(const struct job_context *context, const struct claime
 
 /* -- OPENING: the uploads are read before the call is paid */
 
-static void finish_unopened(struct job_body *job, const struct storage_outcome *outcome)
+static void warn_unopened(const struct job_body *job, const struct storage_outcome *outcome)
 {
     char quoted[256];
 
     log_warn("job", "cannot read an upload", "task=%s end=%s why=%s", job->id, storage_end_name(outcome->end),
              log_quote(quoted, sizeof(quoted), outcome->words));
-    job_refuse(job, refusal_of_upload(outcome->end));
-}
-
-static int build_from_inputs(struct job_body *job)
-{
-    const struct inputs_task *task = inputs_task_of(job->inputs);
-
-    return ark_request_build(&task->stored.plan, &task->spec, job->context->ark, &job->request);
 }
 
 static void job_on_opened(const struct storage_outcome *outcome, void *arg)
 {
     struct job_body *job = arg;
-    bool is_ready = outcome->end == STORAGE_DONE && !must_wait(job);
-    int err = is_ready ? build_from_inputs(job) : 0;
+    int err;
 
-    job->inputs = inputs_destroy(job->inputs); /* its images are in the request now */
-    input_share_shrink(job->share, (int64_t)job->request.len);
+    if (outcome->end != STORAGE_DONE) {
+        warn_unopened(job, outcome);
+        job_refuse(job, refusal_of_upload(outcome->end));
+        return;
+    }
+    if (must_wait(job)) {
+        job_end(job, ending_handed_back(&job->attempt));
+        return;
+    }
+    err = preparation_build(job->preparation);
     if (err)
         job_refuse(job, refusal_of_error(err));
-    else if (is_ready)
-        job_begin(job);
-    else if (outcome->end == STORAGE_DONE)
-        job_end(job, ending_handed_back(&job->attempt));
     else
-        finish_unopened(job, outcome);
+        job_begin(job);
 }
 
 /* -- BEGINNING: Redis records the paid call before it is made */
@@ -373,7 +309,7 @@ static void job_begin(struct job_body *job)
     if (buf_error(&data))
         report_fail(job->report, buf_error(&data));
     else
-        report_begin(job->report, job->call_id, job->request.images, buf_text(&data));
+        report_begin(job->report, job->call_id, preparation_request(job->preparation)->images, buf_text(&data));
     buf_deinit(&data);
 }
 
@@ -428,39 +364,33 @@ static void job_on_slot(const struct ark_slot *slot, void *arg)
 
 static void job_on_answer(const struct ark_call_outcome *outcome, void *arg);
 
-static void release_share(struct job_body *job)
-{
-    if (job->share)
-        input_share_release(job->share);
-    free(job->share);
-    job->share = NULL;
-}
-
 static void job_on_sent(void *arg)
 {
-    release_share(arg);
+    struct job_body *job = arg;
+
+    job->preparation = preparation_destroy(job->preparation);
 }
 
-static int start_http(struct job_body *job)
+static int start_http(struct job_body *job, struct ark_request *request)
 {
     const struct job_context *context = job->context;
-    int64_t more_ms = (job->request.images - 1) * context->ark_timeout_per_image_ms;
+    int64_t more_ms = (request->images - 1) * context->ark_timeout_per_image_ms;
     /* Without a stream, the head arrives together with the last image. */
-    const struct ark_call_request request = {
-        .body = job->request.body,
-        .len = job->request.len,
-        .images = job->request.images,
-        .stream = job->request.stream,
+    const struct ark_call_request call = {
+        .body = request->body,
+        .len = request->len,
+        .images = request->images,
+        .stream = request->stream,
         .client_request_id = job->call_id,
-        .first_byte_ms = context->ark_first_byte_ms + (job->request.stream ? 0 : more_ms),
+        .first_byte_ms = context->ark_first_byte_ms + (request->stream ? 0 : more_ms),
         .total_ms = context->ark_timeout_ms + more_ms,
     };
-    int err = ark_call_start(&job->call, &context->endpoint, &request,
+    int err = ark_call_start(&job->call, &context->endpoint, &call,
                              &(struct ark_call_events){
                                  .on_slot = job_on_slot, .on_sent = job_on_sent, .on_done = job_on_answer, .arg = job});
 
     if (!err)
-        job->request.body = NULL; /* owned by the call now */
+        request->body = NULL; /* owned by the call now */
     return err;
 }
 
@@ -480,18 +410,21 @@ static void init_slots(struct job_body *job)
 
 static void call_ark(struct job_body *job)
 {
+    struct ark_request *request = preparation_request(job->preparation);
     int err;
 
     job_enter(job, JOB_CALLING, "the paid call is on record");
     job->called_ms = clock_monotonic_ms();
     init_slots(job);
-    err = start_http(job);
-    if (err)
+    err = start_http(job, request);
+    if (err) {
         ark_call_hang_up(&job->call, WEB_NOT_SENT, err_text(err));
-    else
-        log_info("job", "calls ARK", "task=%s attempt=%d call=%s images=%d stream=%d trace=%s", job->id,
-                 job->attempt.number, job->call_id, job->request.images, job->request.stream,
-                 *job->trace ? job->trace : "-");
+        return;
+    }
+    log_info("job", "calls ARK", "task=%s attempt=%d call=%s images=%d stream=%d trace=%s", job->id,
+             job->attempt.number, job->call_id, request->images, request->stream, *job->trace ? job->trace : "-");
+    if (!preparation_has_uploads(job->preparation)) /* else it holds their share of the memory until they are sent */
+        job->preparation = preparation_destroy(job->preparation);
 }
 
 /* -- the answer: its cost, its evidence about the account, the outcome of the task */
@@ -631,6 +564,7 @@ static void job_end(struct job_body *job, struct ending ending)
     int err;
 
     job_enter(job, JOB_REPORTING, verdict_action_name(ending.action));
+    job->preparation = preparation_destroy(job->preparation); /* nothing more is sent to ARK */
     if (ending_is_delayed(&ending))
         set_delay(job, &ending);
     err = ending_write(&job->end, &ending, &job->attempt, &job->bill);
@@ -719,9 +653,7 @@ struct job *job_destroy(struct job *base)
     slot_report_deinit(&job->slots);
     end_message_deinit(&job->end);
     report_destroy(job->report);
-    inputs_destroy(job->inputs);
-    release_share(job);
-    ark_request_deinit(&job->request);
+    preparation_destroy(job->preparation);
     free(job->kept);
     free(job);
     return NULL;
