@@ -17,10 +17,10 @@
 #include "common/task/task.h"
 #include "common/task/task_spec.h"
 #include "worker/account/governor.h"
-#include "worker/account/scope.h"
 #include "worker/ark/redact.h"
 #include "worker/ark/verdict.h"
 #include "worker/job/ending.h"
+#include "worker/job/job_permit.h"
 #include "worker/job/payload.h"
 #include "worker/job/preparation.h"
 #include "worker/job/refusal.h"
@@ -48,9 +48,8 @@ struct job_body {
     int paid_calls, max_paid_calls;
     bool cancelled;
     int64_t epoch_ms; /* when the task was created */
-    int64_t started_ms, called_ms;
-    struct permit permit;
-    char model[SCOPE_NAME_SIZE]; /* "" until the request was built */
+    int64_t started_ms;
+    struct job_permit permit;
 
     struct report *report;
     struct preparation *preparation; /* until the call begins, with uploads until they are sent; else NULL */
@@ -169,7 +168,7 @@ static struct job_body *job_create(const struct job_context *context, const stru
     copy_claim(job, claimed);
     job->started_ms = clock_monotonic_ms();
     make_call_id(job->call_id);
-    governor_take(context->governor, &job->permit);
+    job_permit_take(&job->permit, context->governor);
     job->job.lease.id = job->id;
     job->job.lease.fence = job->fence;
     lease_add(context->leases, &job->job.lease);
@@ -184,21 +183,6 @@ static struct job_body *job_create(const struct job_context *context, const stru
 static void job_refuse(struct job_body *job, struct refusal refusal)
 {
     job_end(job, ending_refused(&job->attempt, &refusal));
-}
-
-/* The circuit breaker opened after this job was claimed. */
-static bool must_wait(const struct job_body *job)
-{
-    return !job->attempt.is_trial && governor_is_blocked(job->context->governor, job->model);
-}
-
-/* Before the call, and before its inputs are read. */
-static void book_plan(struct job_body *job, const struct plan *plan)
-{
-    (void)snprintf(job->model, sizeof(job->model), "%s", plan->model);
-    job->bill.tariff = plan->tariff;
-    governor_book(job->context->governor, &job->permit, job->model, plan->images);
-    job->attempt.is_trial = job->permit.trial || job->permit.account_trial;
 }
 
 static void job_on_opened(const struct storage_outcome *outcome, void *arg);
@@ -218,6 +202,13 @@ static struct preparation *create_preparation(const struct job_context *context)
                                                           .budget = context->inputs});
 }
 
+static void book_plan(struct job_body *job, const struct plan *plan)
+{
+    job_permit_book(&job->permit, plan->model, plan->images);
+    job->attempt.is_trial = job_permit_is_trial(&job->permit);
+    job->bill.tariff = plan->tariff;
+}
+
 /* Begins the paid call, or first reads the uploads for it. An error: there is no call. */
 static int job_prepare(struct job_body *job, const struct claimed_job *claimed)
 {
@@ -228,7 +219,7 @@ static int job_prepare(struct job_body *job, const struct claimed_job *claimed)
     if (err)
         return err;
     book_plan(job, preparation_plan(job->preparation));
-    if (must_wait(job)) {
+    if (job_permit_must_wait(&job->permit)) { /* the circuit breaker opened after the claim */
         job_end(job, ending_handed_back(&job->attempt));
         return 0;
     }
@@ -287,7 +278,7 @@ static void job_on_opened(const struct storage_outcome *outcome, void *arg)
         job_refuse(job, refusal_of_upload(outcome->end));
         return;
     }
-    if (must_wait(job)) {
+    if (job_permit_must_wait(&job->permit)) {
         job_end(job, ending_handed_back(&job->attempt));
         return;
     }
@@ -318,7 +309,7 @@ static void start_call(struct job_body *job)
 {
     if (job->cancelled)
         job_end(job, ending_cancelled(&job->attempt));
-    else if (must_wait(job))
+    else if (job_permit_must_wait(&job->permit))
         job_end(job, ending_handed_back(&job->attempt));
     else
         call_ark(job);
@@ -414,7 +405,7 @@ static void call_ark(struct job_body *job)
     int err;
 
     job_enter(job, JOB_CALLING, "the paid call is on record");
-    job->called_ms = clock_monotonic_ms();
+    job_permit_call(&job->permit);
     init_slots(job);
     err = start_http(job, request);
     if (err) {
@@ -428,33 +419,6 @@ static void call_ark(struct job_body *job)
 }
 
 /* -- the answer: its cost, its evidence about the account, the outcome of the task */
-
-/* Corrects the booked images as far as the charge is known. */
-static void book_charge(struct job_body *job, const struct verdict *verdict, const struct ark_result *ark)
-{
-    struct governor *governor = job->context->governor;
-
-    if (verdict->charge == CHARGE_VOID)
-        governor_book(governor, &job->permit, job->model, 0);
-    else if (verdict->charge == CHARGE_KNOWN)
-        governor_book(governor, &job->permit, job->model, ark->generated > ark->images ? ark->generated : ark->images);
-}
-
-/* True: the call found the account or model closed, and Redis must say whether it was the first one. */
-static bool note_call(struct job_body *job, const struct verdict *verdict)
-{
-    char why[SCOPE_WHY_SIZE];
-
-    return governor_note(job->context->governor, &job->permit,
-                         &(struct call_note){.news = account_news_of(verdict),
-                                             .asks_first = job->kept != NULL,
-                                             .began_ms = job->called_ms,
-                                             .took_ms = clock_monotonic_ms() - job->called_ms,
-                                             .pause_ms = verdict->until_ms ? 0 : verdict->delay_ms,
-                                             .until_ms = verdict->until_ms,
-                                             .problem = verdict->problem,
-                                             .why = redact(why, sizeof(why), verdict->words)});
-}
 
 /* The verdict to keep while CONFIRMING. NULL: the verdict does not depend on other tasks, or out of memory; then this task fails. */
 static struct verdict *keep_verdict(const struct verdict *verdict)
@@ -478,7 +442,7 @@ static void job_decide(const struct job_body *job, const struct ark_call_outcome
                                       .paid_calls = job->paid_calls,
                                       .max_paid_calls = job->max_paid_calls,
                                       .cancelled = job->cancelled,
-                                      .closed = governor_is_blocked(job->context->governor, job->model),
+                                      .closed = job_permit_is_blocked(&job->permit),
                                       .now_ms = clock_wall_ms()},
                    out);
 }
@@ -491,8 +455,7 @@ static void job_on_answer(const struct ark_call_outcome *outcome, void *arg)
     ark_result_report_missing(outcome->result, job_on_slot, job);
     job_decide(job, outcome, &verdict);
     job->kept = keep_verdict(&verdict);
-    book_charge(job, &verdict, outcome->result);
-    if (note_call(job, &verdict))
+    if (job_permit_settle(&job->permit, &verdict, outcome->result, job->kept != NULL))
         job_enter(job, JOB_CONFIRMING, "the account or the model is closed");
     else
         act_on(job, &verdict, outcome->result);
@@ -502,7 +465,7 @@ static void job_on_answer(const struct ark_call_outcome *outcome, void *arg)
 
 void job_confirm(struct permit *permit, bool first)
 {
-    struct job_body *job = container_of(permit, struct job_body, permit);
+    struct job_body *job = container_of(permit, struct job_body, permit.permit);
 
     if (!first)
         job->kept->action = VERDICT_DEFER;
@@ -527,7 +490,7 @@ static void log_verdict(const struct job_body *job, const struct verdict *verdic
 static void act_on(struct job_body *job, const struct verdict *verdict, const struct ark_result *ark)
 {
     log_verdict(job, verdict, ark);
-    worker_metrics_call(job->context->metrics, verdict, clock_monotonic_ms() - job->called_ms);
+    worker_metrics_call(job->context->metrics, verdict, job_permit_call_ms(&job->permit));
     job_end(job, ending_of_call(verdict, ark));
 }
 
@@ -647,9 +610,7 @@ struct job *job_destroy(struct job *base)
         return NULL;
     ark_call_deinit(&job->call);
     lease_remove(job->context->leases, &job->job.lease);
-    if (!job->called_ms) /* no call was made: the booked images are free again */
-        governor_book(job->context->governor, &job->permit, job->permit.scope->name, 0);
-    governor_release(job->context->governor, &job->permit);
+    job_permit_release(&job->permit);
     slot_report_deinit(&job->slots);
     end_message_deinit(&job->end);
     report_destroy(job->report);
