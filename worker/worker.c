@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/base/buf.h"
 #include "common/base/log.h"
 #include "common/base/loop.h"
 #include "common/base/macros.h"
@@ -21,6 +20,7 @@
 #include "worker/account/governor.h"
 #include "worker/account/probe.h"
 #include "worker/ark_client.h"
+#include "worker/description.h"
 #include "worker/job/input_budget.h"
 #include "worker/job/job.h"
 #include "worker/job/plan_cache.h"
@@ -36,7 +36,6 @@ enum {
     PARTITION = 0,
     GOVERN_AGAIN_MS = 1000,
     REDIS_OUTPUT_MAX = 256 << 20,
-    ARK_MS_MAX = 512,
 };
 
 /* The maximum is well below the 5 s that REAP waits after an outage (see reaper.h). */
@@ -166,9 +165,7 @@ static int worker_room(void *arg)
 {
     const struct worker *worker = arg;
 
-    return worker->draining || worker->config.options->roles == ROLES_OUTBOX
-               ? 0
-               : (int)worker->config.options->concurrency - worker->job_count;
+    return worker->draining ? 0 : worker_slots(worker->config.options) - worker->job_count;
 }
 
 static void worker_on_outbox_idle(void *arg)
@@ -261,51 +258,16 @@ static struct redis *connect_redis(struct worker *worker, const char *name, stru
     return redis_create(worker->config.loop, &config);
 }
 
-/* -- presence */
-
-/* "0,0,4,9,...": the cumulative counts of the histogram of ARK calls. The last one is the number of calls. */
-static void write_ark_ms(struct presence_entry *entry, const struct metrics *metrics)
-{
-    struct buf counts;
-
-    buf_init(&counts, ARK_MS_MAX);
-    for (size_t i = 0; i <= worker_metric_table.rows[METRIC_ARK_SECONDS].bound_count; i++)
-        buf_addf(&counts, i ? ",%lld" : "%lld", (long long)metrics_cumulative(&metrics, 1, METRIC_ARK_SECONDS, i));
-    if (!buf_error(&counts))
-        presence_add_field(entry, "ark_ms", "%s", buf_text(&counts));
-    buf_deinit(&counts);
-}
-
-static int worker_slots(const struct worker *worker)
-{
-    return worker->config.options->roles == ROLES_OUTBOX ? 0 : (int)worker->config.options->concurrency;
-}
-
-/* The settings of calls. Without the role ark, a process need not have them, and may have other ones. */
-static void describe_calls(struct presence_entry *entry, const struct worker *worker)
-{
-    if (!worker_slots(worker))
-        return;
-    presence_add_field(entry, "catalogue", "%s", catalogue_version(worker->catalogue));
-    presence_add_field(entry, "images_per_minute", "%lld", (long long)worker->config.options->ark_images_per_minute);
-}
-
-static void worker_describe(struct presence_entry *entry, void *arg)
+static void worker_on_describe(struct presence_entry *entry, void *arg)
 {
     const struct worker *worker = arg;
-    const struct metrics *metrics = worker->config.metrics;
 
-    presence_add_field(entry, "draining", "%d", worker->draining);
-    presence_add_field(entry, "slots", "%d", worker_slots(worker));
-    presence_add_field(entry, "busy", "%d", worker->job_count);
-    describe_calls(entry, worker);
-    presence_add_field(entry, "keeps_pictures", "%d", *worker->config.options->storage.place != '\0');
-    outbox_role_describe(worker->outbox, entry);
-    if (!metrics)
-        return;
-    presence_add_field(entry, "images", "%lld", (long long)metrics_sum(&metrics, 1, SAMPLE(METRIC_IMAGES)));
-    presence_add_field(entry, "unknown", "%lld", (long long)metrics_sum(&metrics, 1, SAMPLE(METRIC_UNKNOWN_OUTCOMES)));
-    write_ark_ms(entry, metrics);
+    worker_describe(entry, &(struct worker_facts){.options = worker->config.options,
+                                                  .is_draining = worker->draining,
+                                                  .busy = worker->job_count,
+                                                  .catalogue = catalogue_version(worker->catalogue),
+                                                  .outbox = worker->outbox,
+                                                  .metrics = worker->config.metrics});
 }
 
 /* -- create and destroy */
@@ -452,7 +414,7 @@ static bool create_ops(struct worker *worker)
                                                                  .name = worker->config.name,
                                                                  .role = "worker",
                                                                  .interval_ms = options->shared.presence_ms,
-                                                                 .describe = worker_describe,
+                                                                 .describe = worker_on_describe,
                                                                  .arg = worker});
     worker->audit = audit_create(&(struct audit_config){.loop = worker->config.loop,
                                                         .redis = worker->commands,
