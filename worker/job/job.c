@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "common/base/clock.h"
 #include "common/base/log.h"
@@ -29,10 +28,7 @@
 #include "worker/metrics/metrics.h"
 #include "worker/queue/claim.h"
 
-enum {
-    CALL_ID_SIZE = 14 + 20 + 1, /* YYYYMMDDhhmmss and 20 hex digits: the form that ARK's own clients use */
-    LOG_WORDS_MAX = 1024,
-};
+enum { LOG_WORDS_MAX = 1024 };
 
 enum job_state { JOB_OPENING, JOB_BEGINNING, JOB_CALLING, JOB_CONFIRMING, JOB_REPORTING, JOB_GONE, JOB_STATE_COUNT };
 
@@ -43,7 +39,7 @@ struct job_body {
     char id[TASK_FULL_ID_SIZE];
     char fence[64];
     char trace[64];
-    char call_id[CALL_ID_SIZE];
+    char call_id[ARK_CALL_ID_SIZE];
     struct attempt attempt;
     int paid_calls, max_paid_calls;
     bool cancelled;
@@ -88,6 +84,7 @@ static void job_enter(struct job_body *job, enum job_state next, const char *why
     job->state = next;
 }
 
+static struct job_body *job_create(const struct job_context *context, const struct claimed_job *claimed);
 static void job_begin(struct job_body *job); /* BEGINNING */
 static void call_ark(struct job_body *job);  /* BEGINNING -> CALLING */
 static void act_on(struct job_body *job, const struct verdict *verdict,
@@ -106,78 +103,6 @@ static void job_leave(struct job_body *job, const char *why)
 }
 
 /* -- from the claim to BEGINNING */
-
-static void job_on_begun(enum begin_answer answer, int paid_calls, void *arg);
-static void job_on_cancelled(void *arg);
-static void job_on_finished(bool owes, void *arg);
-static void job_on_lease_lost(void *arg);
-static void job_on_report_failed(int err, void *arg);
-
-static void make_call_id(char out[CALL_ID_SIZE])
-{
-    time_t now = (time_t)(clock_wall_ms() / 1000);
-    struct tm tm;
-
-    gmtime_r(&now, &tm);
-    strftime(out, CALL_ID_SIZE, "%Y%m%d%H%M%S", &tm);
-    random_hex(out + 14, 10);
-}
-
-static struct report *create_report(struct job_body *job)
-{
-    const struct job_context *context = job->context;
-
-    return report_create(&(struct report_config){
-        .loop = context->loop,
-        .redis = context->redis,
-        .paid = context->paid,
-        .durability = context->durability,
-        .prefix = context->prefix,
-        .id = job->id,
-        .fence = job->fence,
-        .lease_ms = context->lease_ms,
-        .events = {.on_begun = job_on_begun,
-                   .on_cancelled = job_on_cancelled,
-                   .on_finished = job_on_finished,
-                   .on_lease_lost = job_on_lease_lost,
-                   .on_failed = job_on_report_failed},
-        .arg = job
-    });
-}
-
-static void copy_claim(struct job_body *job, const struct claimed_job *claimed)
-{
-    (void)snprintf(job->id, sizeof(job->id), "%s", claimed->id);
-    (void)snprintf(job->fence, sizeof(job->fence), "%s", claimed->fence);
-    (void)snprintf(job->trace, sizeof(job->trace), "%s", claimed->trace);
-    job->attempt = (struct attempt){
-        .id = job->id, .number = claimed->attempt, .max = job->context->max_attempts, .deferrals = claimed->deferrals};
-    job->max_paid_calls = claimed->max_paid_calls;
-    job->epoch_ms = claimed->epoch_ms;
-}
-
-static struct job_body *job_create(const struct job_context *context, const struct claimed_job *claimed)
-{
-    struct job_body *job = calloc(1, sizeof(*job));
-
-    if (!job) {
-        governor_return(context->governor, 1);
-        return NULL;
-    }
-    job->context = context;
-    copy_claim(job, claimed);
-    job->started_ms = clock_monotonic_ms();
-    make_call_id(job->call_id);
-    job_permit_take(&job->permit, context->governor);
-    job->job.lease.id = job->id;
-    job->job.lease.fence = job->fence;
-    lease_add(context->leases, &job->job.lease);
-    job->report = create_report(job);
-    if (job->report)
-        return job;
-    job_destroy(&job->job);
-    return NULL;
-}
 
 /* No call is made. */
 static void job_refuse(struct job_body *job, struct refusal refusal)
@@ -548,7 +473,7 @@ static void job_on_finished(bool owes, void *arg)
     job_leave(job, "Redis has taken the end");
 }
 
-/* -- at any time: cancelled by the client, the lease lost, Redis back, destroyed */
+/* -- at any time: cancelled by the client, the lease lost, Redis back */
 
 void job_cancel(struct job *base)
 {
@@ -600,6 +525,64 @@ static void job_on_report_failed(int err, void *arg)
 void job_resume(struct job *base)
 {
     report_resume(body_of(base)->report);
+}
+
+/* -- create and destroy */
+
+static struct report *create_report(struct job_body *job)
+{
+    const struct job_context *context = job->context;
+
+    return report_create(&(struct report_config){
+        .loop = context->loop,
+        .redis = context->redis,
+        .paid = context->paid,
+        .durability = context->durability,
+        .prefix = context->prefix,
+        .id = job->id,
+        .fence = job->fence,
+        .lease_ms = context->lease_ms,
+        .events = {.on_begun = job_on_begun,
+                   .on_cancelled = job_on_cancelled,
+                   .on_finished = job_on_finished,
+                   .on_lease_lost = job_on_lease_lost,
+                   .on_failed = job_on_report_failed},
+        .arg = job
+    });
+}
+
+static void copy_claim(struct job_body *job, const struct claimed_job *claimed)
+{
+    (void)snprintf(job->id, sizeof(job->id), "%s", claimed->id);
+    (void)snprintf(job->fence, sizeof(job->fence), "%s", claimed->fence);
+    (void)snprintf(job->trace, sizeof(job->trace), "%s", claimed->trace);
+    job->attempt = (struct attempt){
+        .id = job->id, .number = claimed->attempt, .max = job->context->max_attempts, .deferrals = claimed->deferrals};
+    job->max_paid_calls = claimed->max_paid_calls;
+    job->epoch_ms = claimed->epoch_ms;
+}
+
+static struct job_body *job_create(const struct job_context *context, const struct claimed_job *claimed)
+{
+    struct job_body *job = calloc(1, sizeof(*job));
+
+    if (!job) {
+        governor_return(context->governor, 1);
+        return NULL;
+    }
+    job->context = context;
+    copy_claim(job, claimed);
+    job->started_ms = clock_monotonic_ms();
+    ark_call_id_make(job->call_id);
+    job_permit_take(&job->permit, context->governor);
+    job->job.lease.id = job->id;
+    job->job.lease.fence = job->fence;
+    lease_add(context->leases, &job->job.lease);
+    job->report = create_report(job);
+    if (job->report)
+        return job;
+    job_destroy(&job->job);
+    return NULL;
 }
 
 struct job *job_destroy(struct job *base)
