@@ -15,6 +15,7 @@
 #include "common/http/healthcheck.h"
 #include "common/http/tls.h"
 #include "common/models/catalogue_file.h"
+#include "common/models/default_warnings.h"
 #include "common/redis/address.h"
 #include "gateway/access/client.h"
 #include "gateway/access/cors.h"
@@ -146,6 +147,7 @@ static int serve(struct program *program)
     program->models = catalogue_file_open(program->options.shared.models_file, "gateway", "arkrelay-gateway");
     if (!program->models || load_keys(program))
         return OPTIONS_EXIT_BAD;
+    default_warnings_log(&program->options.request, program->models, "gateway");
     raise_file_limit(&program->options);
     program->cors = cors_create(program->options.cors_origins);
     if (program->cors && !load_algorithms() && !create_address_limit(program))

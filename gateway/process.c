@@ -13,6 +13,7 @@
 #include "common/http/server.h"
 #include "common/http/tls.h"
 #include "common/models/catalogue_file.h"
+#include "common/models/default_warnings.h"
 #include "common/ops/presence.h"
 #include "common/ops/systemd_notify.h"
 #include "gateway/access/keyring.h"
@@ -133,6 +134,7 @@ static void process_on_reload(void *arg)
     reload_certificate(process);
     reload_keys(process);
     catalogue_file_reload(process->config.models, "gateway");
+    default_warnings_log(&process->config.options->request, process->config.models, "gateway");
     wake_threads(process);
     systemd_notify_ready(process->notify);
 }

@@ -18,6 +18,7 @@ const struct http_route api_routes[] = {
     {HTTP_POST,   API_BASE "/tasks/{id}/cancel",     api_task_cancel        },
     {HTTP_DELETE, API_BASE "/tasks/{id}",            api_task_erase         },
     {HTTP_POST,   API_BASE "/uploads",               api_upload             },
+    {HTTP_DELETE, API_BASE "/uploads/{id}",          api_upload_erase       },
     {HTTP_GET,    API_BASE "/models",                api_models             },
     {HTTP_GET,    API_BASE "/usage",                 api_usage              },
     {HTTP_GET,    API_BASE "/queue",                 api_queue              },

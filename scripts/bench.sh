@@ -4,7 +4,7 @@
 #   scripts/bench.sh                        all scenarios: 11 minutes
 #   scripts/bench.sh --quick                smaller sizes: 5 minutes
 #   scripts/bench.sh throughput streams     only these scenarios: throughput overhead slow streams fleet growth startup
-#                                           door copies serving
+#                                           door limit copies serving
 #   scripts/bench.sh --no-peers             only arkrelay
 #   scripts/bench.sh --aof always           Redis with appendfsync always
 #   scripts/bench.sh --quick --against v0.2 throughput

@@ -58,6 +58,28 @@ free_port() {                        # free_port FIRST
     printf '%s' "$port"
 }
 
+# --- Build ---
+
+compile() {
+    cmake --preset release -DARKRELAY_WERROR=OFF >build/configure.log || {
+        ((interrupts == 0)) || exit 130
+        cat build/configure.log
+        fail "cmake failed"
+    }
+    cmake --build --preset release
+}
+
+# Two builds in one directory overwrite each other's files.
+compile_alone() {
+    exec 8>build/lock
+    flock -n 8 || {
+        say "another run.sh is building in this directory: waiting until it has finished"
+        flock 8
+    }
+    compile
+    exec 8>&-
+}
+
 # --- Processes: each in its own session, so that Ctrl-C reaches only this script, which stops them in order ---
 
 declare -A name_of=()                # pid -> name of each process
@@ -144,7 +166,7 @@ supervise() {
 
 # --- Components ---
 
-redis_answers() { [[ $("${redis_server/%server/cli}" -s "$scratch/redis.sock" ping) == PONG ]]; }
+redis_answers() { [[ $("$redis_cli" -s "$scratch/redis.sock" ping) == PONG ]]; }
 
 # Only one run.sh at a time: two Redis servers would write the same file.
 claim_state() {
@@ -153,8 +175,13 @@ claim_state() {
     flock -n 9 || fail "another run.sh is running in this directory: stop it first, or set REDIS_URL"
 }
 
+find_redis() {
+    redis_server=$(command -v redis-server || command -v valkey-server) || fail "redis-server or valkey-server is not in PATH"
+    redis_cli=${redis_server/%server/cli}
+    command -v "$redis_cli" >/dev/null || fail "${redis_cli##*/} is not in PATH"
+}
+
 start_redis() {
-    redis_server=$(command -v redis-server || command -v valkey-server)
     start Redis "$redis_server" --port 0 --unixsocket "$scratch/redis.sock" --unixsocketperm 700 --dir "$state/redis" \
         --appendonly yes --appendfsync always --save '' --maxmemory-policy noeviction --logfile "$state/redis.log"
     backend=("$started")
@@ -219,12 +246,7 @@ workers=${WORKERS:-1}
 
 scripts/install_deps.sh build
 mkdir -p build
-cmake --preset release -DARKRELAY_WERROR=OFF >build/configure.log || {
-    ((interrupts == 0)) || exit 130
-    cat build/configure.log
-    fail "cmake failed"
-}
-cmake --build --preset release
+compile_alone
 
 listen=$(setting gateway GATEWAY_LISTEN)
 redis_url=$(setting gateway REDIS_URL)
@@ -255,11 +277,15 @@ if ! is_set "$configured_admin_key"; then
     export GATEWAY_ADMIN_KEY=$admin_key
 fi
 
-scratch=$(mktemp -d "${TMPDIR:-/tmp}/arkrelay.XXXXXX")
+# For the socket of Redis: its path is at most 107 bytes long, and a REDIS_URL has no spaces and no '?'.
+scratch=${TMPDIR:-/tmp}
+[[ $scratch =~ ^[[:alnum:]/._+-]{1,80}$ ]] || scratch=/tmp
+scratch=$(mktemp -d "$scratch/arkrelay.XXXXXX")
 trap 'rm -rf "$scratch"' EXIT
 
 if [[ $own_redis ]]; then
     scripts/install_deps.sh run 9>&-
+    find_redis
     start_redis
 fi
 if ((simulation)) && ! is_set "$ark_sim_url"; then

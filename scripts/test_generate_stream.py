@@ -5,7 +5,7 @@
     python3 scripts/test_generate_stream.py --url http://127.0.0.1:8000 https://example.com/a.jpg https://example.com/b.jpg
 
 Resumes a lost connection after the last event received. Exit status: 0 after a done event, 1 after an error event, 2 if the request was
-refused or no final event arrived. If the worker has an ARK_API_KEY, the images are charged.
+refused, no final event arrived or the output cannot be written. If the worker has an ARK_API_KEY, the images are charged.
 """
 
 import argparse
@@ -105,14 +105,26 @@ def describe(data):
     return lines
 
 
+def say(text):
+    """Prints a line. A closed pipe (for example `| head -1`) ends the program quietly."""
+    try:
+        print(text, flush=True)
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())     # for what Python writes at exit
+        if isinstance(error, BrokenPipeError):
+            sys.exit(0)
+        print(f"cannot write the output: {error.strerror}", file=sys.stderr)
+        sys.exit(2)
+
+
 def show(start, kind, text):
     try:
         lines = describe(json.loads(text)["data"])
     except (ValueError, KeyError, TypeError, AttributeError):
         lines = [text]
-    print(f"{time.monotonic() - start:8.2f} s  {kind:<8} {lines[0]}".rstrip(), flush=True)
+    say(f"{time.monotonic() - start:8.2f} s  {kind:<8} {lines[0]}".rstrip())
     for line in lines[1:]:
-        print(f"{'':20} {line}", flush=True)
+        say(f"{'':20} {line}")
 
 
 def run(client):
@@ -141,7 +153,7 @@ def run(client):
                 print(f"cannot reach {client.url.geturl()}: {error}", file=sys.stderr)
                 return 2
         delay = client.reader.retry_s if delay is None else delay
-        print(f"{'':10} -- {why}; resuming in {delay:.1f} s", flush=True)
+        say(f"{'':10} -- {why}; resuming in {delay:.1f} s")
         time.sleep(delay)
     print(f"no event over {FRUITLESS_TRIES} connections, giving up", file=sys.stderr)
     return 2
@@ -158,7 +170,7 @@ def main():
     if urllib.parse.urlsplit(args.url).scheme not in ("http", "https"):
         parser.error("--url must begin with http:// or https://")
 
-    print(f"POST {args.url}{BASE_PATH}/generate/stream  task_id={args.task_id}", flush=True)
+    say(f"POST {args.url}{BASE_PATH}/generate/stream  task_id={args.task_id}")
     return run(Client(args))
 
 

@@ -12,8 +12,8 @@
 #include "common/base/log.h"
 #include "common/base/loop.h"
 #include "common/http/healthcheck.h"
-#include "common/models/catalogue.h"
 #include "common/models/catalogue_file.h"
+#include "common/models/default_warnings.h"
 #include "common/ops/presence.h"
 #include "common/ops/systemd_notify.h"
 #include "common/redis/address.h"
@@ -55,16 +55,6 @@ static void main_on_unfit(const char *why, void *arg)
     loop_stop(program->loop);
 }
 
-static void warn_if_unlisted(const struct program *program)
-{
-    const char *model = program->options.request.model;
-    struct catalogue *catalogue = catalogue_file_take(program->models);
-
-    if (!catalogue_find(catalogue, model)->listed)
-        log_warn("worker", "ARK_MODEL is not a listed model, only the plainest fields are sent", "model=%s", model);
-    catalogue_unref(catalogue);
-}
-
 static void main_on_drain(void *arg)
 {
     struct program *program = arg;
@@ -91,7 +81,7 @@ static void main_on_reload(void *arg)
     systemd_notify_reloading(program->notify);
     catalogue_file_reload(program->models, "worker");
     worker_reload(program->worker);
-    warn_if_unlisted(program);
+    default_warnings_log(&program->options.request, program->models, "worker");
     systemd_notify_ready(program->notify);
 }
 
@@ -189,7 +179,7 @@ static void log_start(const struct program *program)
     if (!*options->storage.place && !*options->shared.webhook_secret && options->roles == ROLES_OUTBOX)
         log_warn("worker", "WORKER_ROLES=outbox without STORAGE and WEBHOOK_SECRET: there is nothing to do",
                  "roles=outbox");
-    warn_if_unlisted(program);
+    default_warnings_log(&program->options.request, program->models, "worker");
     log_info("worker", "starting", "version=%s name=%s redis=%s ark=%s model=%s concurrency=%lld lease_ms=%lld",
              ARKRELAY_VERSION, program->name, redis,
              *options->ark_api_key ? options->ark_base_url : options->ark_sim_url, options->request.model,

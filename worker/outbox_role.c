@@ -89,10 +89,10 @@ static bool create_pictures(struct outbox_role *role)
                                                                .metrics = role->config.metrics,
                                                                .check = role->config.storage->check,
                                                                .concurrency = (int)options->outbox_concurrency,
-                                                               .copy_ms = options->outbox_lease_ms / 2,
+                                                               .lease_ms = options->outbox_lease_ms,
                                                                .link_retry_ms = LINK_RETRY_MS});
-    role->sweep =
-        sweep_create(&(struct sweep_config){.loop = loop, .storage = storage, .metrics = role->config.metrics});
+    role->sweep = sweep_create(&(struct sweep_config){
+        .loop = loop, .storage = storage, .check = role->config.storage->check, .metrics = role->config.metrics});
     return role->pictures && role->sweep;
 }
 

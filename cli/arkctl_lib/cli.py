@@ -9,13 +9,13 @@ import urllib.parse
 from arkctl_lib.completion import completion
 from arkctl_lib.doctor import doctor
 from arkctl_lib.env_file import read_env
-from arkctl_lib.failure import INTERRUPTED, MEANINGS, OK, UNREACHABLE, USAGE, Failure
+from arkctl_lib.failure import INTERRUPTED, MEANINGS, OK, UNREACHABLE, USAGE, Failure, OutputFailure
 from arkctl_lib.gateway import Gateway
 from arkctl_lib.get import get
 from arkctl_lib.operate import dead, queue, task, tasks, workers
 from arkctl_lib.resp import Redis
 from arkctl_lib.store import LISTS, Store
-from arkctl_lib.terminal import Terminal, clean
+from arkctl_lib.terminal import Terminal, clean, close_notes, discard, open_streams, write, write_note
 from arkctl_lib.top import top
 from arkctl_lib.usage import usage
 from arkctl_lib.watch import submit, tail
@@ -52,25 +52,23 @@ class Context:
 
 
 def main():
-    for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="replace")    # characters that the terminal cannot encode become question marks
+    open_streams()
     try:
         return _run()
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:                     # for example `arkctl tasks | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        discard(sys.stdout)
         return OK
+    finally:
+        close_notes()
 
 
 def _run():
-    parser = make_parser()
+    parser, as_json = make_parser(), False
     try:
         args = parser.parse_args()
-    finally:
-        sys.stdout.flush()                      # so that a broken pipe raises here, not at exit
-    as_json = getattr(args, "json", False)
-    try:
+        as_json = getattr(args, "json", False)
         fill_defaults(args)
         return args.run(Context(parser, args), args)
     except Failure as failure:
@@ -83,8 +81,16 @@ def _run():
 
 
 def _fail(failure, as_json):
-    Terminal(as_json).document({"error": str(failure), "exit": failure.code, **({"problem": failure.problem} if failure.problem else {})})
-    print(f"arkctl: {clean(failure)}", file=sys.stderr)
+    write_note(f"arkctl: {clean(failure)}\n")
+    try:
+        if isinstance(failure, OutputFailure):
+            discard(sys.stdout)
+        else:
+            Terminal(as_json).document({"error": str(failure), "exit": failure.code, **({"problem": failure.problem} if failure.problem else {})})
+    except BrokenPipeError:
+        discard(sys.stdout)
+    except OutputFailure as second:
+        _fail(second, as_json)
     return failure.code
 
 
@@ -122,6 +128,17 @@ def _check_url(url):
 # -- the arguments
 
 
+class Parser(argparse.ArgumentParser):
+    def print_help(self, file=None):
+        """argparse ignores errors of the output; write() reports them."""
+        write(self.format_help())
+
+    def _print_message(self, message, file=None):
+        """What error() and exit() write to stderr. argparse before Python 3.11.4 raises errors of the output."""
+        if message:
+            write_note(message)
+
+
 def make_parser():
     common = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
     group = common.add_argument_group("options for all commands")
@@ -133,8 +150,8 @@ def make_parser():
     group.add_argument("--json", action="store_true", help="print one JSON document; with tail and submit, one per event")
     group.add_argument("--no-color", action="store_true")
     group.add_argument("--timeout", type=_seconds, metavar="SECONDS", help=f"timeout of one request (default: {DEFAULT_TIMEOUT_S:.0f})")
-    parser = argparse.ArgumentParser(prog="arkctl", description="The command line tool of arkrelay.", epilog=EPILOG, parents=[common],
-                                     formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
+    parser = Parser(prog="arkctl", description="The command line tool of arkrelay.", epilog=EPILOG, parents=[common],
+                    formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
     commands = Commands(parser.add_subparsers(dest="command", metavar="COMMAND", required=True), common)
     _add_client_commands(commands)
     _add_operator_commands(commands)

@@ -3,6 +3,7 @@
 import argparse
 
 from arkctl_lib.failure import OK
+from arkctl_lib.terminal import write
 
 HEADS = {
     "bash": "# arkctl completion for bash:  source <(arkctl completion bash)\n",
@@ -33,7 +34,7 @@ complete -F _arkctl arkctl
 
 
 def completion(context, args):
-    print(HEADS[args.shell] + _script(context.parser, REPLIES[args.shell]).rstrip())
+    write(HEADS[args.shell] + _script(context.parser, REPLIES[args.shell]).rstrip() + "\n")
     return OK
 
 

@@ -4,7 +4,7 @@ import json
 
 from arkctl_lib import account
 from arkctl_lib.terminal import clean
-from arkctl_lib.units import duration, to_ms
+from arkctl_lib.units import cost, duration, to_ms
 
 NUMBER_WORDS = {"position": "position {}", "attempt": "attempt {}", "index": "no. {}"}
 CHARGED = {"yes": "charged", "no": "not charged", "unknown": "possibly charged"}
@@ -39,7 +39,7 @@ def describe(kind, data):
 
 
 def describe_calls(data):
-    """For example: paid calls: 2, 1 unknown; earlier: 1"""
+    """For example: paid calls: 2, 1 unknown; earlier: 1; cost: 0.06 USD"""
     words = f"paid calls: {data.get('paid_calls', 0)}"
     if data.get("unknown_calls"):
         words += f", {data['unknown_calls']} unknown"
@@ -47,7 +47,7 @@ def describe_calls(data):
         words += f"; earlier: {data['earlier_paid_calls']}"
     if data.get("earlier_unknown_calls"):
         words += f", {data['earlier_unknown_calls']} unknown"
-    return words
+    return words + (f"; cost: {cost(data['cost'])}" if "cost" in data else "")
 
 
 def print_event(terminal, event):
@@ -105,6 +105,9 @@ def _facts(task, now_ms):
             yield name, text
     if final.get("charged"):
         yield "charged", CHARGED.get(final["charged"], final["charged"])
+    known = task if "cost" in task else final
+    if "cost" in known:
+        yield "cost", cost(known["cost"])
     if task.get("request"):
         text = json.dumps(task["request"], ensure_ascii=False)
         yield "request", text if len(text) <= 1000 else text[:1000] + "..."

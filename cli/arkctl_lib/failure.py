@@ -5,7 +5,7 @@ INTERRUPTED = 130       # 128 + SIGINT, as in shells
 
 MEANINGS = {
     OK: "ok",
-    FAILED: "the task failed or was cancelled; doctor found a bad result",
+    FAILED: "the task failed or was cancelled; doctor found a bad result; the output could not be written",
     USAGE: "the command line or the request is not valid",
     UNREACHABLE: "the gateway, or Redis, does not answer or is not ready",
     NOT_ALLOWED: "a key is missing or wrong",
@@ -21,3 +21,10 @@ class Failure(Exception):
     def __init__(self, code, text, problem=None):
         super().__init__(text)
         self.code, self.problem = code, problem
+
+
+class OutputFailure(Failure):
+    """stdout takes no more output, for example because the disk is full."""
+
+    def __init__(self, error):
+        super().__init__(FAILED, f"cannot write the output: {error.strerror}")

@@ -1,8 +1,7 @@
 """The progress of a task, as one line that is updated at the bottom of the terminal."""
 
-import sys
-
 from arkctl_lib import account
+from arkctl_lib.terminal import write_note
 from arkctl_lib.units import count, duration
 
 BAR = 20
@@ -88,12 +87,10 @@ class StatusLine:
 
     def draw(self, text):
         if self.terminal.is_live:
-            sys.stderr.write(f"\r\x1b[K{text}")
-            sys.stderr.flush()
+            write_note(f"\r\x1b[K{text}")
             self._shown = True
 
     def clear(self):
         if self._shown:
-            sys.stderr.write("\r\x1b[K")
-            sys.stderr.flush()
+            write_note("\r\x1b[K")
             self._shown = False

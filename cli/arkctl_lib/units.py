@@ -30,6 +30,16 @@ def count(number, noun):
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
+def amount(number):
+    """An amount of money, exact to the millionth: 1234567.5, 0.000001"""
+    return f"{number:.6f}".rstrip("0").rstrip(".")
+
+
+def cost(of):
+    """For example: 0.06 USD, or not known for None"""
+    return f"{amount(of['amount'])} {of['currency']}{', estimated' if of.get('estimated') else ''}" if of else "not known"
+
+
 def to_ms(timestamp):
     """Converts RFC 3339 to Unix time in ms. Returns None for None."""
     return None if not timestamp else round(datetime.datetime.fromisoformat(timestamp).timestamp() * 1000)

@@ -158,7 +158,12 @@ def _is_link(text):
 
 
 def _upload(context, path):
-    upload = context.gateway.upload(path)
+    try:
+        upload = context.gateway.upload(path)
+    except Failure as failure:
+        if not failure.problem:
+            raise
+        raise Failure(failure.code, f"{clean(path)}: {failure}", failure.problem) from None
     if not context.terminal.as_json:
         context.terminal.note(f"uploaded {clean(path)}")
     return upload

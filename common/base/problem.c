@@ -36,6 +36,7 @@ static const char *const default_details[PROBLEM_COUNT] = {
     [PROBLEM_INVALID_LAST_EVENT_ID] = "Send the id of the last event received, or none to get all events.",
     [PROBLEM_WEBHOOK_NOT_FOUND] = "The task has no webhook, or its deliveries have expired.",
     [PROBLEM_PICTURE_NOT_FOUND] = "No picture has this address. It may have expired or been deleted.",
+    [PROBLEM_UPLOAD_NOT_FOUND] = "No upload of this client has this id. It may have expired or been erased.",
     [PROBLEM_STORAGE_UNAVAILABLE] = "The picture cannot be read at the moment. Retry later.",
     [PROBLEM_UPLOADS_OFF] = "It keeps no pictures. Its operator can set STORAGE; until then, urls takes links only.",
     [PROBLEM_UPLOAD_CONTENT_TYPE] = "Send the bytes of one image as image/*, or one file as multipart/form-data.",

@@ -54,6 +54,7 @@ struct buf;
     X(STORE_UNAVAILABLE,      "store_unavailable",      503, true,  "Redis is not available")                          \
     X(WEBHOOK_NOT_FOUND,      "webhook_not_found",      404, false, "There is no such webhook")                        \
     X(PICTURE_NOT_FOUND,      "picture_not_found",      404, false, "There is no such picture")                        \
+    X(UPLOAD_NOT_FOUND,       "upload_not_found",       404, false, "The client has no such upload")                   \
     X(STORAGE_UNAVAILABLE,    "storage_unavailable",    503, true,  "The storage of pictures is not available")        \
     X(UPLOADS_OFF,            "uploads_off",            501, false, "This server takes no uploads")                    \
     X(UPLOAD_CONTENT_TYPE,    "upload_content_type",    415, false, "The body must be an image or a form with a file") \

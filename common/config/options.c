@@ -558,6 +558,10 @@ enum options_outcome options_load_from(const struct options_world *world, const 
         (void)options_error(&reading, ERR_NO_MEMORY, "out of memory");
     else if (!options_read_flags(&reading, argc, argv, &request))
         outcome = options_answer(&reading, request, values);
+    if (outcome == OPTIONS_DONE && (fflush(world->out) || ferror(world->out))) {
+        (void)options_error(&reading, ERR_SYSTEM, "cannot write the output");
+        outcome = OPTIONS_BAD;
+    }
     if (outcome != OPTIONS_RUN)
         options_deinit(table, values);
     settings_free(&reading);

@@ -40,6 +40,21 @@ bool http_request_query(const struct http_request *request, const char *name, ch
     return false;
 }
 
+bool http_request_has_query(const struct http_request *request, const char *name)
+{
+    const struct http_text query = request->query;
+    size_t len = strlen(name);
+
+    for (size_t at = 0; at + len <= query.len; at++) {
+        bool begins = !at || query.data[at - 1] == '&';
+        bool ends = at + len == query.len || query.data[at + len] == '=' || query.data[at + len] == '&';
+
+        if (begins && ends && memcmp(query.data + at, name, len) == 0)
+            return true;
+    }
+    return false;
+}
+
 /* The value if `line`, which has no CRLF, is a header with this name. */
 static struct http_text line_value(struct http_text line, const char *name)
 {

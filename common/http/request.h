@@ -51,6 +51,9 @@ struct http_text http_request_header(const struct http_request *request, const c
 /* The value of a query parameter, percent-decoded into `out`. False if it is absent, too long, badly encoded or has a NUL. */
 bool http_request_query(const struct http_request *request, const char *name, char *out, size_t size);
 
+/* Does the query have this parameter, with any value or none? */
+bool http_request_has_query(const struct http_request *request, const char *name);
+
 /* As http_request_header, for a head that was refused: malformed, too long or incomplete. Reads the lines that end with CRLF, after
  * the request line and up to the empty line. */
 struct http_text http_head_header(struct http_text head, const char *name);

@@ -85,7 +85,10 @@ const struct model *catalogue_find(const struct catalogue *catalogue, const char
 
 const struct model *catalogue_at(const struct catalogue *catalogue, size_t index)
 {
-    return index < catalogue->count ? &catalogue->models[index] : NULL;
+    for (size_t i = 0; i < catalogue->count; i++)
+        if (catalogue->models[i].is_exact && !index--)
+            return &catalogue->models[i];
+    return NULL;
 }
 
 const char *catalogue_currency(const struct catalogue *catalogue)

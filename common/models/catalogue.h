@@ -30,13 +30,14 @@ const struct model *catalogue_find(const struct catalogue *catalogue, const char
 /* Speeds catalogue_find up. Call it once, when all rows are there. */
 void catalogue_mark_exact(struct catalogue *catalogue);
 
-const struct model *catalogue_at(const struct catalogue *catalogue, size_t index); /* NULL after the last */
-const char *catalogue_currency(const struct catalogue *catalogue);                 /* "USD" */
+/* The rows that an equal id finds. NULL after the last. */
+const struct model *catalogue_at(const struct catalogue *catalogue, size_t index);
+const char *catalogue_currency(const struct catalogue *catalogue); /* "USD" */
 
 /* Twelve hexadecimal digits of a hash of all rows: equal catalogues have equal versions. */
 const char *catalogue_version(const struct catalogue *catalogue);
 
-/* All rows as a JSON list, for clients. */
+/* The rows of catalogue_at as a JSON list, for clients. */
 const char *catalogue_json(const struct catalogue *catalogue);
 
 #endif

@@ -23,8 +23,9 @@ enum {
 struct reading {
     struct catalogue *out;
     struct buf *why;
-    size_t index;     /* of the row in the file */
-    const char *name; /* of the row, as in the file; NULL: not known */
+    size_t index;                     /* of the row in the file */
+    const char *name;                 /* of the row, as in the file; NULL: not known */
+    bool added[CATALOGUE_MODELS_MAX]; /* rows of `out` that are from the file */
 };
 
 /* Writes where and why, and returns ERR_SYNTAX. */
@@ -473,6 +474,9 @@ static int add_row(struct reading *in, const json_t *value)
     place = place_of(in->out, row.names[0]);
     if (!place)
         return fail(in, "row", "the catalogue has room for %d models", CATALOGUE_MODELS_MAX);
+    if (in->added[place - in->out->models])
+        return fail(in, "name", "%s is also the name of a row above", row.names[0]);
+    in->added[place - in->out->models] = true;
     *place = row;
     return check_clash(in, place);
 }

@@ -103,6 +103,19 @@ static int set_version(struct catalogue *catalogue, const struct buf *json)
     return 0;
 }
 
+static void write_list(struct buf *out, const struct catalogue *catalogue, bool is_listed)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < catalogue->count; i++)
+        if (catalogue->models[i].is_exact == is_listed) {
+            buf_add_char(out, count++ ? ',' : '[');
+            list_add_model(out, &catalogue->models[i]);
+        }
+    buf_add_text(out, count ? "]" : "[]");
+}
+
+/* The id of a row that is not exact belongs to another row: clients would take the wrong limits and prices for those of the id. */
 int catalogue_seal(struct catalogue *catalogue)
 {
     size_t list_len;
@@ -110,14 +123,10 @@ int catalogue_seal(struct catalogue *catalogue)
     int err;
 
     buf_init(&out, JSON_MAX);
-    buf_add_char(&out, '[');
-    for (size_t i = 0; i < catalogue->count; i++) {
-        buf_add_text(&out, i ? "," : "");
-        list_add_model(&out, &catalogue->models[i]);
-    }
-    buf_add_char(&out, ']');
+    write_list(&out, catalogue, true);
     list_len = out.len;
-    buf_add_text(&out, catalogue->currency); /* part of the version, not of the list */
+    buf_add_text(&out, catalogue->currency); /* part of the version, not of the list, as are the other rows */
+    write_list(&out, catalogue, false);
     err = buf_error(&out);
     if (!err)
         err = set_version(catalogue, &out);

@@ -13,10 +13,12 @@ static bool is_given(const char *text)
 
 bool plan_has_size(const struct model *row, const char *size)
 {
+    int64_t width, height;
+
     for (int i = 0; i < row->keyword_count; i++)
         if (strcmp(row->keywords[i], size) == 0)
             return true;
-    return size_is_pixels(size);
+    return size_read_pixels(size, &width, &height) && size_fit(row, width, height) == SIZE_FITS;
 }
 
 /* What plan_make decides by. */

@@ -58,7 +58,7 @@ const struct model *plan_make(struct plan *out, const struct request_defaults *d
 /* The prompt to send; NULL: none. */
 const char *plan_prompt(const struct plan *plan, const struct task_spec *spec);
 
-/* True for a keyword of this model, and for every size in pixels. */
+/* True for a keyword of this model, and for a size in pixels within its limits. */
 bool plan_has_size(const struct model *row, const char *size);
 
 #endif

@@ -7,6 +7,8 @@
 #include "common/base/macros.h"
 #include "common/models/size.h"
 
+#define LAYERS_SIZE "auto"
+
 enum { MODEL_SHOWN = 64, SIZES_SIZE = 96 };
 
 struct checking {
@@ -62,16 +64,29 @@ static const char *list_sizes(const struct model *row, char out[SIZES_SIZE])
 static void check_pixels(const struct checking *in, int64_t width, int64_t height)
 {
     const struct model *row = in->row;
-    int64_t pixels = width * height;
+    const long long pixels = width * height;
     char sizes[SIZES_SIZE];
 
-    if (!row->pixels_max)
+    switch (size_fit(row, width, height)) {
+    case SIZE_ONLY_KEYWORDS:
         complain(in, "/size", "takes %s, not a size in pixels", list_sizes(row, sizes));
-    else if (pixels < row->pixels_min || pixels > row->pixels_max)
+        break;
+    case SIZE_OUT_OF_RANGE:
         complain(in, "/size", "takes %lld to %lld pixels, not %lld", (long long)row->pixels_min,
-                 (long long)row->pixels_max, (long long)pixels);
-    else if (width > height * MODEL_RATIO_MAX || height > width * MODEL_RATIO_MAX)
+                 (long long)row->pixels_max, pixels);
+        break;
+    case SIZE_TOO_NARROW:
         complain(in, "/size", "takes a ratio of width to height from 1:%d to %d:1", MODEL_RATIO_MAX, MODEL_RATIO_MAX);
+        break;
+    case SIZE_FITS:
+        break;
+    }
+}
+
+/* In layers, the size of the reference image is a keyword too. */
+static bool has_keyword(const struct checking *in)
+{
+    return plan_has_size(in->row, in->spec->size) || (in->plan->layers && !strcmp(in->spec->size, LAYERS_SIZE));
 }
 
 static void check_size(const struct checking *in)
@@ -85,10 +100,12 @@ static void check_size(const struct checking *in)
         check_pixels(in, width, height);
         return;
     }
-    if (plan_has_size(in->row, in->spec->size) || !in->row->listed)
+    if (has_keyword(in) || !in->row->listed)
         return;
     list_sizes(in->row, sizes);
-    if (!in->row->pixels_max)
+    if (in->plan->layers)
+        complain(in, "/size", "takes %s%s" LAYERS_SIZE " for layers", sizes, *sizes ? " or " : "");
+    else if (!in->row->pixels_max)
         complain(in, "/size", "takes %s", sizes);
     else
         complain(in, "/size", "takes %s%s<width>x<height>", sizes, *sizes ? " or " : "");

@@ -39,3 +39,14 @@ bool size_is_pixels(const char *text)
 
     return size_read_pixels(text, &width, &height);
 }
+
+enum size_fit size_fit(const struct model *row, int64_t width, int64_t height)
+{
+    int64_t pixels = width * height;
+
+    if (!row->pixels_max)
+        return SIZE_ONLY_KEYWORDS;
+    if (pixels < row->pixels_min || pixels > row->pixels_max)
+        return SIZE_OUT_OF_RANGE;
+    return width > height * MODEL_RATIO_MAX || height > width * MODEL_RATIO_MAX ? SIZE_TOO_NARROW : SIZE_FITS;
+}

@@ -8,6 +8,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct model;
+
 /* 1 to 15 letters, digits and points that do not look like pixels. Which keywords there are depends on the model. */
 bool size_is_keyword(const char *text);
 
@@ -15,5 +17,10 @@ bool size_is_keyword(const char *text);
 bool size_read_pixels(const char *text, int64_t *width, int64_t *height);
 
 bool size_is_pixels(const char *text);
+
+enum size_fit { SIZE_FITS, SIZE_ONLY_KEYWORDS, SIZE_OUT_OF_RANGE, SIZE_TOO_NARROW };
+
+/* Whether the model takes this size in pixels, or why not. */
+enum size_fit size_fit(const struct model *row, int64_t width, int64_t height);
 
 #endif

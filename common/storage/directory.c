@@ -23,12 +23,18 @@ enum { DIRECTORY_MODE = 0750, TEMPORARY_MAX = 1000 /* removed by one sweep */ };
 
 struct directory {
     struct storage base;
+    char *path;
     int fd;
 };
 
+static struct directory *directory_of(const struct storage_call *call)
+{
+    return container_of(call->storage, struct directory, base);
+}
+
 static int root_of(const struct storage_call *call)
 {
-    return container_of(call->storage, struct directory, base)->fd;
+    return directory_of(call)->fd;
 }
 
 /* A call has at most one job at a time. If it is cancelled during a job or a callback, it is freed when that has ended. */
@@ -142,6 +148,61 @@ static int open_folder(int root, const char *folder)
     return openat(root, folder, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 }
 
+/* -- the directory of a job: it may be removed while programs use it */
+
+/* ERR_NOT_FOUND: there is no such file. ERR_SYSTEM: errno. ERR_SYNTAX: it is damaged. */
+static int read_identity(int root, char out[STORAGE_IDENTITY_SIZE])
+{
+    char text[sizeof(IDENTITY_HEAD) + STORAGE_ID_SIZE + 1];
+    size_t head = sizeof(IDENTITY_HEAD) - 1, whole = head + STORAGE_ID_SIZE;
+    int fd = openat(root, IDENTITY_FILE, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+    ssize_t len = fd < 0 ? -1 : read(fd, text, sizeof(text));
+
+    if (fd >= 0)
+        close(fd);
+    if (len < 0)
+        return errno == ENOENT ? ERR_NOT_FOUND : ERR_SYSTEM;
+    if ((size_t)len != whole || memcmp(text, IDENTITY_HEAD, head) != 0 ||
+        !storage_id_is_valid(text + head, STORAGE_ID_SIZE - 1) || text[whole - 1] != '\n')
+        return ERR_SYNTAX;
+    (void)snprintf(out, STORAGE_IDENTITY_SIZE, "directory %.*s", STORAGE_ID_SIZE - 1, text + head);
+    return 0;
+}
+
+/* A directory that was removed has no links. NFS has no handle for it any more. */
+static bool is_removed(int root)
+{
+    struct stat stat;
+
+    return fstat(root, &stat) ? errno == ESTALE : !stat.st_nlink;
+}
+
+/* The directory with our identity that is under the path now, for example restored from a backup, takes the place of the one that was removed,
+ * under the same descriptor, which jobs on other threads use. */
+static bool reopen_root(const struct directory *directory)
+{
+    char identity[STORAGE_IDENTITY_SIZE];
+    int fd = open(directory->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    bool is_ours = fd >= 0 && !read_identity(fd, identity) && !strcmp(identity, directory->base.identity) &&
+                   dup3(fd, directory->fd, O_CLOEXEC) >= 0;
+
+    if (fd >= 0)
+        close(fd);
+    return is_ours;
+}
+
+/* Without it nothing is known about any picture: it must not count as missing. False: the outcome says so. */
+static bool has_root(struct call *call)
+{
+    const struct directory *directory = directory_of(&call->base);
+
+    if (!is_removed(directory->fd) || reopen_root(directory))
+        return true;
+    storage_outcome_set(&call->outcome, STORAGE_FAILED,
+                        "the directory was removed: restore it with its file " IDENTITY_FILE ", or restart");
+    return false;
+}
+
 /* -- put */
 
 struct put {
@@ -211,7 +272,11 @@ static void put_run(struct disk_job *job)
 {
     struct call *call = call_of_job(job);
     struct put *put = directory_put_of(call);
-    const char *failed = append_record(put) ? place_file(put, root_of(&call->base)) : "write a record";
+    const char *failed;
+
+    if (!has_root(call))
+        return;
+    failed = append_record(put) ? place_file(put, root_of(&call->base)) : "write a record";
 
     if (failed)
         storage_outcome_set_errno(&call->outcome, failed, errno);
@@ -294,6 +359,8 @@ static void get_run_open(struct disk_job *job)
 {
     struct call *call = call_of_job(job);
 
+    if (!has_root(call))
+        return;
     call->fd = open_file(root_of(&call->base), call->name);
     if (call->fd < 0)
         storage_outcome_set_errno(&call->outcome, "open a file", errno == ENOTDIR || errno == ELOOP ? ENOENT : errno);
@@ -404,6 +471,8 @@ static void removal_run(struct disk_job *job)
     const char *file;
     int fd;
 
+    if (!has_root(call))
+        return;
     storage_name_split(call->name, folder, &file);
     fd = open_folder(root_of(&call->base), folder);
     if (fd < 0 || unlinkat(fd, file, 0) || fsync(fd))
@@ -444,46 +513,72 @@ static struct sweep *directory_sweep_of(struct call *call)
     return container_of(call, struct sweep, call);
 }
 
-/* The oldest swept day that has a folder; -1: none. */
-static int find_oldest(int root, int today)
+/* What cannot be deleted is kept, and must not keep the rest: the first reason is reported in the end. Another process may sweep the same folder:
+ * that a file is gone is no failure. */
+static void note_failure(struct sweep *sweep, const char *doing)
+{
+    struct storage_outcome *outcome = &sweep->call.outcome;
+
+    if (errno != ENOENT && outcome->end == STORAGE_DONE)
+        storage_outcome_set_errno(outcome, doing, errno);
+}
+
+/* The oldest swept day after `last` that has a folder; -1: none. */
+static int find_oldest(struct sweep *sweep, int root, int last)
 {
     int fd = openat(root, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), oldest = -1, day;
     DIR *folders = fd < 0 ? NULL : fdopendir(fd);
     struct dirent *folder;
 
+    if (!folders)
+        note_failure(sweep, "list the days");
     if (!folders && fd >= 0)
         close(fd);
     while (folders && (folder = readdir(folders)))
-        if (storage_day_read(folder->d_name, strlen(folder->d_name), &day) && storage_day_is_swept(day, today) &&
-            (oldest < 0 || day < oldest))
+        if (storage_day_read(folder->d_name, strlen(folder->d_name), &day) && storage_day_is_swept(day, sweep->today) &&
+            day > last && (oldest < 0 || day < oldest))
             oldest = day;
     if (folders)
         closedir(folders);
     return oldest;
 }
 
-/* Deletes files of a folder up to the sweep's maximum. Returns true when the folder is empty. */
-static bool empty_folder(struct sweep *sweep, int fd)
+/* Cameras name folders like days: a directory that was not meant for pictures must not lose its files. */
+static bool can_be_ours(const char *folder, const char *file)
+{
+    char name[STORAGE_NAME_SIZE];
+
+    return snprintf(name, sizeof(name), "%s/%s", folder, file) < (int)sizeof(name) && storage_name_is_valid(name);
+}
+
+/* Deletes files of a folder. Returns false if the sweep's maximum leaves some. */
+static bool empty_folder(struct sweep *sweep, const char *folder, int fd)
 {
     DIR *files = fdopendir(fd);
-    bool is_empty = true;
+    bool is_at_max = false;
     struct dirent *file;
 
     if (!files) {
+        note_failure(sweep, "list the files of a day");
         close(fd);
-        return false;
+        return true;
     }
-    while (is_empty && (file = readdir(files))) {
-        if (!strcmp(file->d_name, ".") || !strcmp(file->d_name, ".."))
+    while (!is_at_max && (file = readdir(files))) {
+        if (!can_be_ours(folder, file->d_name))
             continue;
-        is_empty = sweep->deleted < sweep->max && !unlinkat(fd, file->d_name, 0);
-        sweep->deleted += is_empty;
+        is_at_max = sweep->deleted == sweep->max;
+        if (is_at_max)
+            continue;
+        if (unlinkat(fd, file->d_name, 0))
+            note_failure(sweep, "delete a file of a day");
+        else
+            sweep->deleted++;
     }
     closedir(files);
-    return is_empty;
+    return !is_at_max;
 }
 
-/* Another process may sweep the same folder: that it is gone is no error. */
+/* Returns false if the sweep's maximum leaves files. */
 static bool sweep_folder(struct sweep *sweep, int root, int day)
 {
     char folder[STORAGE_DAY_SIZE];
@@ -491,26 +586,26 @@ static bool sweep_folder(struct sweep *sweep, int root, int day)
 
     storage_day_write(folder, day);
     fd = open_folder(root, folder);
-    if (fd < 0 || !empty_folder(sweep, fd))
-        return fd < 0 && errno == ENOENT;
-    return !unlinkat(root, folder, AT_REMOVEDIR) || errno == ENOENT;
+    if (fd < 0)
+        note_failure(sweep, "open the folder of a day");
+    else if (!empty_folder(sweep, folder, fd))
+        return false;
+    else if (unlinkat(root, folder, AT_REMOVEDIR))
+        note_failure(sweep, "delete the folder of a day");
+    return true;
 }
 
 static void sweep_run(struct disk_job *job)
 {
     struct call *call = call_of_job(job);
     struct sweep *sweep = directory_sweep_of(call);
-    int root = root_of(&call->base), day;
+    int root = root_of(&call->base), day = -1;
 
-    (void)spool_dir_clean(&call->base.storage->spool, TEMPORARY_MAX);
-    while ((day = find_oldest(root, sweep->today)) >= 0) {
-        if (sweep_folder(sweep, root, day))
-            continue;
-        sweep->has_more = sweep->deleted >= sweep->max;
-        if (!sweep->has_more)
-            storage_outcome_set_errno(&call->outcome, "delete the files of a day", errno);
+    if (!has_root(call))
         return;
-    }
+    (void)spool_dir_clean(&call->base.storage->spool, TEMPORARY_MAX);
+    while (!sweep->has_more && (day = find_oldest(sweep, root, day)) >= 0)
+        sweep->has_more = !sweep_folder(sweep, root, day);
 }
 
 static void sweep_report(struct call *call)
@@ -545,6 +640,7 @@ static void directory_destroy(struct storage *storage)
     spool_dir_close(&storage->spool);
     if (directory->fd >= 0)
         close(directory->fd);
+    free(directory->path);
     free(directory);
 }
 
@@ -576,34 +672,15 @@ static bool create_identity(const struct directory *directory)
     return created;
 }
 
-static int read_identity(struct directory *directory, struct buf *why)
-{
-    char text[sizeof(IDENTITY_HEAD) + STORAGE_ID_SIZE + 1];
-    size_t head = sizeof(IDENTITY_HEAD) - 1, whole = head + STORAGE_ID_SIZE;
-    int fd = openat(directory->fd, IDENTITY_FILE, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
-    ssize_t len = fd < 0 ? -1 : read(fd, text, sizeof(text));
-
-    if (fd >= 0)
-        close(fd);
-    if (len < 0)
-        return errno == ENOENT ? ERR_NOT_FOUND : ERR_SYSTEM;
-    if ((size_t)len != whole || memcmp(text, IDENTITY_HEAD, head) != 0 ||
-        !storage_id_is_valid(text + head, STORAGE_ID_SIZE - 1) || text[whole - 1] != '\n') {
-        buf_add_text(why, "the file " IDENTITY_FILE " in it is damaged");
-        return ERR_SYNTAX;
-    }
-    (void)snprintf(directory->base.identity, sizeof(directory->base.identity), "directory %.*s", STORAGE_ID_SIZE - 1,
-                   text + head);
-    return 0;
-}
-
 static int directory_identify(struct directory *directory, struct buf *why)
 {
-    int err = read_identity(directory, why);
+    int err = read_identity(directory->fd, directory->base.identity);
 
     if (err == ERR_NOT_FOUND && create_identity(directory))
-        err = read_identity(directory, why);
-    if (err && err != ERR_SYNTAX)
+        err = read_identity(directory->fd, directory->base.identity);
+    if (err == ERR_SYNTAX)
+        buf_add_text(why, "the file " IDENTITY_FILE " in it is damaged");
+    else if (err)
         buf_addf(why, "cannot create the file " IDENTITY_FILE " in it: %s", strerror(errno));
     return err ? ERR_SYSTEM : 0;
 }
@@ -614,12 +691,29 @@ static int open_root(struct directory *directory, const char *path, struct buf *
         buf_add_text(why, "its path must begin with /");
         return ERR_SYSTEM;
     }
+    directory->path = strdup(path);
+    if (!directory->path)
+        return ERR_NO_MEMORY;
     if (!mkdir(path, DIRECTORY_MODE) || errno == EEXIST)
         directory->fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (directory->fd >= 0)
         return 0;
-    buf_addf(why, "cannot open it: %s", strerror(errno));
+    buf_addf(why, "cannot open %s: %s", path, strerror(errno));
     return ERR_SYSTEM;
+}
+
+static int open_spool(struct directory *directory, int free_min_percent, struct buf *why)
+{
+    struct buf path;
+    int err;
+
+    buf_init(&path, PATH_MAX);
+    buf_addf(&path, "%s/tmp", directory->path);
+    err = buf_error(&path);
+    if (!err)
+        err = spool_dir_open(&directory->base.spool, buf_text(&path), free_min_percent, why);
+    buf_deinit(&path);
+    return err;
 }
 
 int directory_open(const struct directory_setup *setup, struct storage **out, struct buf *why)
@@ -633,7 +727,7 @@ int directory_open(const struct directory_setup *setup, struct storage **out, st
     directory->fd = -1;
     err = open_root(directory, setup->path, why);
     if (!err)
-        err = spool_dir_open(&directory->base.spool, directory->fd, "tmp", setup->free_min_percent, why);
+        err = open_spool(directory, setup->free_min_percent, why);
     if (!err)
         err = directory_identify(directory, why);
     if (err)

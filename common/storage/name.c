@@ -88,6 +88,26 @@ bool storage_day_read(const char *text, size_t len, int *out)
     return true;
 }
 
+/* The texts of days sort as the days do. */
+int storage_day_after(const char *text, size_t len)
+{
+    int low = 0, high = LAST_DAY;
+
+    while (low < high) {
+        char folder[STORAGE_DAY_SIZE + 1];
+        int middle = low + (high - low) / 2, order;
+
+        storage_day_write(folder, middle);
+        folder[STORAGE_DAY_SIZE - 1] = '/';
+        order = memcmp(folder, text, len < STORAGE_DAY_SIZE ? len : STORAGE_DAY_SIZE);
+        if (order > 0 || (order == 0 && len < STORAGE_DAY_SIZE))
+            high = middle;
+        else
+            low = middle + 1;
+    }
+    return low;
+}
+
 bool storage_day_is_expired(int day, int today)
 {
     return day < today;

@@ -26,6 +26,9 @@ int storage_day_of(int64_t wall_ms); /* the day of a time; 0 for times before 19
 void storage_day_write(char out[STORAGE_DAY_SIZE], int day);
 bool storage_day_read(const char *text, size_t len, int *out); /* exactly 8 digits, a day that exists, 1970 to 9999 */
 
+/* The first day whose folder, `20261207/`, sorts after the text, byte by byte. */
+int storage_day_after(const char *text, size_t len);
+
 /* A picture can be read until the end of its day. It is swept when one more day has passed. */
 bool storage_day_is_expired(int day, int today);
 bool storage_day_is_swept(int day, int today);

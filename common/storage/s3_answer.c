@@ -88,12 +88,27 @@ static enum storage_end s3_end_of_status(int status)
 
 enum storage_end s3_end_of(int status, const char *code)
 {
-    if (status >= 200 && status < 300)
-        return STORAGE_DONE;
+    enum storage_end end = s3_end_of_status(status);
+
     for (size_t i = 0; i < ARRAY_LENGTH(codes); i++)
         if (!strcmp(code, codes[i].code))
             return codes[i].end;
-    return s3_end_of_status(status);
+    return end == STORAGE_DONE && *code ? STORAGE_FAILED : end;
+}
+
+bool s3_is_done(int status, const char *body, size_t len)
+{
+    for (size_t i = 0; i < len; i++)
+        if (!strchr(" \t\r\n", body[i]))
+            return false;
+    return status == 200 || status == 201 || status == 204;
+}
+
+bool s3_is_list(const char *body, size_t len)
+{
+    static const char element[] = "<ListBucketResult";
+
+    return len && memmem(body, len, element, sizeof(element) - 1);
 }
 
 bool s3_next_key(const char *body, size_t len, size_t *at, struct s3_key *out)

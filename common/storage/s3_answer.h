@@ -18,8 +18,12 @@ enum { S3_CODE_SIZE = 48 };
 /* Writes the <Code> of an error's body, "" if there is none: 1 to 47 letters and digits. */
 void s3_error_code(char out[S3_CODE_SIZE], const char *body, size_t len);
 
-/* What an answer means. Servers disagree about statuses, so the code decides where it is known. */
+/* What an answer means. Servers disagree about statuses, so the code decides where it is known. An error is an error with a status of 2xx too. */
 enum storage_end s3_end_of(int status, const char *code);
+
+/* Is this the answer to a PUT or DELETE that was executed? S3's has no body. A proxy or a login page may have answered instead. */
+bool s3_is_done(int status, const char *body, size_t len);
+bool s3_is_list(const char *body, size_t len); /* of ListObjectsV2 */
 
 /* A key of a list: a piece of the body. */
 struct s3_key {

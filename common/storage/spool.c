@@ -24,6 +24,7 @@
 enum {
     RANDOM_BYTES = 16,
     CLEAN_AT_START = 1 << 20,
+    WHY_MAX = 8192,
     UNLOCKABLE_AGE_S = 24 * 60 * 60, /* without locks, an older file counts as abandoned */
 };
 
@@ -142,22 +143,34 @@ int spool_dir_create(const struct spool_dir *dir, char name[SPOOL_NAME_SIZE])
     }
 }
 
-int spool_dir_open(struct spool_dir *dir, int parent_fd, const char *path, int free_min_percent, struct buf *why)
+/* Creates the directory if it is missing. Returns its descriptor; -1: `why` says what failed. */
+static int open_dir(const char *path, struct buf *why)
 {
-    int fd, removed;
+    int fd;
 
-    if (mkdirat(parent_fd, path, 0750) && errno != EEXIST) {
+    if (mkdir(path, 0750) && errno != EEXIST) {
         buf_addf(why, "cannot create the directory %s: %s", path, strerror(errno));
-        return ERR_SYSTEM;
+        return -1;
     }
-    fd = openat(parent_fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0 || faccessat(fd, ".", W_OK | X_OK, 0)) {
-        buf_addf(why, "cannot write into the directory %s: %s", path, strerror(errno));
-        if (fd >= 0)
-            close(fd);
-        return ERR_SYSTEM;
+    fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd >= 0 && !faccessat(fd, ".", W_OK | X_OK, 0))
+        return fd;
+    buf_addf(why, "cannot write into the directory %s: %s", path, strerror(errno));
+    if (fd >= 0)
+        close(fd);
+    return -1;
+}
+
+int spool_dir_open(struct spool_dir *dir, const char *path, int free_min_percent, struct buf *why)
+{
+    char *copy = strdup(path);
+    int fd = copy ? open_dir(path, why) : -1, removed;
+
+    if (fd < 0) {
+        free(copy);
+        return copy ? ERR_SYSTEM : ERR_NO_MEMORY;
     }
-    *dir = (struct spool_dir){.fd = fd, .free_min_percent = free_min_percent};
+    *dir = (struct spool_dir){.fd = fd, .path = copy, .free_min_percent = free_min_percent};
     removed = spool_dir_clean(dir, CLEAN_AT_START);
     if (removed)
         log_info("storage", "removed unfinished files of processes that have ended", "count=%d", removed);
@@ -169,6 +182,24 @@ void spool_dir_close(struct spool_dir *dir)
     if (dir->fd > 0)
         close(dir->fd);
     dir->fd = -1;
+    free(dir->path);
+    dir->path = NULL;
+}
+
+/* Puts a new directory in the place of one that was removed, under the same descriptor, which jobs on other threads use. */
+static bool renew_dir(const struct spool_dir *dir)
+{
+    struct buf why;
+    bool is_renewed;
+    int fd;
+
+    buf_init(&why, WHY_MAX);
+    fd = open_dir(dir->path, &why);
+    buf_deinit(&why);
+    is_renewed = fd >= 0 && dup3(fd, dir->fd, O_CLOEXEC) >= 0;
+    if (fd >= 0)
+        close(fd);
+    return is_renewed;
 }
 
 /* -- the jobs. `outcome` is theirs while they run. */
@@ -183,6 +214,14 @@ static bool has_failed(const struct spool *spool)
     return spool->outcome.end != STORAGE_DONE;
 }
 
+static int create_file(struct spool *spool)
+{
+    int fd = spool_dir_create(spool->setup.dir, spool->name);
+
+    return fd < 0 && errno == ENOENT && renew_dir(spool->setup.dir) ? spool_dir_create(spool->setup.dir, spool->name)
+                                                                    : fd;
+}
+
 static void spool_run_open(struct disk_job *job)
 {
     struct spool *spool = spool_of(job);
@@ -193,8 +232,10 @@ static void spool_run_open(struct disk_job *job)
     else if (percent < spool->setup.dir->free_min_percent)
         storage_outcome_set(&spool->outcome, STORAGE_FULL, "%d %% of the disk is free, %d %% is the minimum", percent,
                             spool->setup.dir->free_min_percent);
-    else if ((spool->fd = spool_dir_create(spool->setup.dir, spool->name)) < 0)
+    else if ((spool->fd = create_file(spool)) < 0)
         storage_outcome_set_errno(&spool->outcome, "create a temporary file", errno);
+    if (spool->outcome.end == STORAGE_MISSING)
+        spool->outcome.end = STORAGE_FAILED; /* what contains the directory has been removed too */
 }
 
 /* False if the bytes so far cannot be an image. The first piece may be shorter than the magic bytes. */

@@ -32,15 +32,15 @@ enum { SPOOL_BUFFER = 64 << 10, SPOOL_NAME_SIZE = 48 };
 struct disk;
 struct spool;
 
-/* A directory of temporary files, possibly shared by several processes. */
+/* A directory of temporary files, possibly shared by several processes. If a cleaner of temporary files removes it, it is created again. */
 struct spool_dir {
     int fd;
+    char *path;
     int free_min_percent; /* no file is begun while less of the disk is free */
 };
 
-/* Opens the directory and cleans it. Blocks: call it before the loop runs, or in a job. ERR_SYSTEM: `why` says what failed. */
-int spool_dir_open(struct spool_dir *dir, int parent_fd, const char *path, int free_min_percent,
-                   struct buf *why) MUST_CHECK;
+/* Opens the directory and cleans it. Blocks: call it before the loop runs, or in a job. ERR_NO_MEMORY; ERR_SYSTEM: `why` says what failed. */
+int spool_dir_open(struct spool_dir *dir, const char *path, int free_min_percent, struct buf *why) MUST_CHECK;
 void spool_dir_close(struct spool_dir *dir); /* no-op for a zeroed or closed one */
 
 /* Creates a file there, locks it and writes its name. Blocks. Returns its descriptor; -1: errno. */

@@ -88,7 +88,8 @@ int storage_link(const struct storage *storage, const char *name, const char *fi
 int storage_delete(struct storage *storage, const char *name, storage_end_fn *on_end, void *arg,
                    struct storage_call **out) MUST_CHECK;
 
-/* `deleted` objects were deleted. `has_more`: at least one is left, start another sweep. */
+/* `deleted` objects were deleted. `has_more`: at least one is left, start another sweep. An object that cannot be deleted, for example a locked
+ * one, is passed, and the outcome says why. */
 typedef void storage_swept_fn(const struct storage_outcome *outcome, int deleted, bool has_more, void *arg);
 
 /* Deletes at most `max` objects of swept days, the oldest days first, and unfinished files of processes that have ended. */

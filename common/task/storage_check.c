@@ -16,11 +16,12 @@ struct storage_check {
     struct storage_check_config config;
     struct loop_timer *timer;
     struct script_run *run;
-    bool has_failed;
+    bool has_failed, has_passed; /* neither: Redis has not answered yet */
 };
 
 static void check_set(struct storage_check *check, bool has_failed, const char *known)
 {
+    check->has_passed = !has_failed;
     if (check->has_failed == has_failed)
         return;
     check->has_failed = has_failed;
@@ -95,6 +96,11 @@ struct storage_check *storage_check_destroy(struct storage_check *check)
     loop_timer_destroy(check->timer);
     free(check);
     return NULL;
+}
+
+bool storage_check_passed(const struct storage_check *check)
+{
+    return check->has_passed;
 }
 
 bool storage_check_failed(const struct storage_check *check)

@@ -27,6 +27,9 @@ struct storage_check *storage_check_destroy(struct storage_check *check);       
 
 void storage_check_resume(struct storage_check *check); /* Redis is ready; accepts NULL */
 
+/* True: Redis said that this is the storage of all programs, and has not said otherwise since. */
+bool storage_check_passed(const struct storage_check *check);
+
 /* True: Redis said that others use another storage. Accepts NULL. */
 bool storage_check_failed(const struct storage_check *check);
 

@@ -91,8 +91,9 @@ static void add_exposed(struct http_exchange *exchange)
 {
     http_add_header(
         exchange, "Access-Control-Expose-Headers",
-        "Arkrelay-Ignored, Arkrelay-Tasks, Location, RateLimit, RateLimit-Policy, Retry-After, X-Request-Id, "
-        "x-ratelimit-limit-requests, x-ratelimit-remaining-requests, x-ratelimit-reset-requests");
+        "Arkrelay-Ignored, Arkrelay-Spending, Arkrelay-Tasks, Location, RateLimit, RateLimit-Policy, Retry-After, "
+        "X-Request-Id, x-ratelimit-limit-requests, x-ratelimit-remaining-requests, x-ratelimit-reset-requests, "
+        "x-should-retry");
 }
 
 void cors_apply(const struct cors *cors, struct http_exchange *exchange)

@@ -232,6 +232,8 @@ static int list_keys(const struct key_command *command)
     for (size_t i = 0; i < file.count; i++)
         show_key(&file.keys[i], clock_wall_ms());
     key_file_deinit(&file);
+    if (fflush(stdout) || ferror(stdout))
+        return complain_about_file(command, "the list could not be printed");
     return EXIT_SUCCESS;
 }
 

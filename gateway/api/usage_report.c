@@ -7,8 +7,10 @@
 #include "common/base/macros.h"
 #include "common/base/money.h"
 #include "common/http/server.h"
+#include "common/models/catalogue.h"
 #include "common/task/keys.h"
 #include "common/task/scripts.h"
+#include "gateway/api/context.h"
 #include "gateway/api/period.h"
 #include "gateway/api/query.h"
 #include "gateway/response/respond.h"
@@ -42,6 +44,7 @@ struct report {
     struct buf body;
     char client[TASK_CLIENT_MAX + 1]; /* "": all */
     bool is_csv, is_counted;
+    char currency[CATALOGUE_CURRENCY_SIZE]; /* of the limits */
     int64_t day_max, month_max;
     enum period_kind kind;
     char from_text[PERIOD_TEXT_SIZE], to_text[PERIOD_TEXT_SIZE]; /* "": the default */
@@ -236,6 +239,7 @@ static void ask_next_period(struct report *report)
 
 /* -- the head: the spending limits, and the sums of today and this month */
 
+/* at: of the amounts in the reply. 0: they are in another currency, and RESERVE will start at 0. */
 static void add_spending(struct buf *out, const char *name, int64_t limit, const redisReply *reply, size_t at)
 {
     buf_addf(out, ",\"%s\":{\"limit\":", name);
@@ -244,9 +248,9 @@ static void add_spending(struct buf *out, const char *name, int64_t limit, const
     else
         buf_add_text(out, "null");
     buf_add_text(out, ",\"spent\":");
-    money_add(out, number_at(reply, at));
+    money_add(out, at ? number_at(reply, at) : 0);
     buf_add_text(out, ",\"reserved\":");
-    money_add(out, number_at(reply, at + 1));
+    money_add(out, at ? number_at(reply, at + 1) : 0);
     buf_add_char(out, '}');
 }
 
@@ -256,6 +260,7 @@ static void add_head(struct report *report, const redisReply *reply)
     char from[PERIOD_TEXT_SIZE], to[PERIOD_TEXT_SIZE];
     size_t len = 0;
     const char *currency = script_text(reply, AT_CURRENCY, &len);
+    bool has_record = currency && len, is_other = has_record && strcmp(currency, report->currency) != 0;
 
     if (report->is_csv) {
         buf_addf(out, "%s%s,model,tasks,images,paid_calls,currency,amount,estimated_amount\r\n",
@@ -266,12 +271,12 @@ static void add_head(struct report *report, const redisReply *reply)
     period_text(report->kind, report->to, to);
     buf_addf(out, "{\"by\":\"%s\",\"from\":\"%s\",\"to\":\"%s\",\"counted\":%s,\"spending\":{\"currency\":",
              kind_names[report->kind], from, to, report->is_counted ? "true" : "false");
-    if (currency && len)
-        buf_add_json(out, currency, len);
+    if (has_record || report->day_max || report->month_max)
+        buf_add_json(out, report->currency, strlen(report->currency));
     else
         buf_add_text(out, "null");
-    add_spending(out, "day", report->day_max, reply, AT_DAY);
-    add_spending(out, "month", report->month_max, reply, AT_MONTH);
+    add_spending(out, "day", report->day_max, reply, is_other ? 0 : AT_DAY);
+    add_spending(out, "month", report->month_max, reply, is_other ? 0 : AT_MONTH);
     buf_add_text(out, "},\"rows\":[");
 }
 
@@ -298,7 +303,7 @@ static void report_on_ledger(const redisReply *reply, int err, void *arg)
     } else if (!set_range(report, now_ms)) {
         report_refuse(
             report, PROBLEM_INVALID_QUERY,
-            "from, to: days such as 2026-11-30, at most 62, or with by=month months such as 2026-11, at most 26.");
+            "from, to: days such as 2026-11-30, at most 62, or with by=month months such as 2026-11, at most 26; from is not after to.");
     } else {
         add_head(report, reply);
         ask_next_period(report);
@@ -343,7 +348,8 @@ static bool read_query(struct report *report)
     return true;
 }
 
-void usage_report(struct redis *redis, struct http_exchange *exchange, const struct usage_request *request)
+void usage_report(const struct api_context *context, struct http_exchange *exchange,
+                  const struct usage_request *request)
 {
     struct report *report = calloc(1, sizeof(*report));
 
@@ -352,8 +358,9 @@ void usage_report(struct redis *redis, struct http_exchange *exchange, const str
         return;
     }
     report->exchange = exchange;
-    report->redis = redis;
+    report->redis = context->commands;
     report->is_counted = request->is_counted;
+    (void)strncat(report->currency, catalogue_currency(context->catalogue), sizeof(report->currency) - 1);
     report->day_max = request->day_max;
     report->month_max = request->month_max;
     (void)strncat(report->client, request->client ? request->client : "", TASK_CLIENT_MAX);

@@ -11,8 +11,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct api_context;
 struct http_exchange;
-struct redis;
 
 struct usage_request {
     const char *client;         /* NULL: all clients, each row with its name; copied */
@@ -21,6 +21,7 @@ struct usage_request {
 };
 
 /* Reads the query of the request, and answers. */
-void usage_report(struct redis *redis, struct http_exchange *exchange, const struct usage_request *request);
+void usage_report(const struct api_context *context, struct http_exchange *exchange,
+                  const struct usage_request *request);
 
 #endif

@@ -209,20 +209,6 @@ void trace_read(char out[TRACE_SIZE], const char *text, size_t len)
 
 enum { CURSOR_SIZE = 64 };
 
-static bool has_parameter(struct http_text query, const char *name)
-{
-    size_t len = strlen(name);
-
-    for (size_t at = 0; at + len <= query.len; at++) {
-        bool begins = !at || query.data[at - 1] == '&';
-        bool ends = at + len == query.len || query.data[at + len] == '=' || query.data[at + len] == '&';
-
-        if (begins && ends && memcmp(query.data + at, name, len) == 0)
-            return true;
-    }
-    return false;
-}
-
 /* False: the value is malformed. */
 static bool read_query(const struct http_request *request, char value[CURSOR_SIZE])
 {
@@ -230,7 +216,7 @@ static bool read_query(const struct http_request *request, char value[CURSOR_SIZ
 
     value[0] = '\0';
     for (size_t i = 0; !value[0] && i < ARRAY_LENGTH(names); i++)
-        if (has_parameter(request->query, names[i]) && !http_request_query(request, names[i], value, CURSOR_SIZE))
+        if (http_request_has_query(request, names[i]) && !http_request_query(request, names[i], value, CURSOR_SIZE))
             return false;
     return true;
 }

@@ -5,7 +5,7 @@
 #include "common/base/buf.h"
 #include "common/http/server.h"
 
-enum { HEADER_MAX = 512, SECOND_MS = 1000 };
+enum { HEADER_MAX = 512, SECOND_MS = 1000, SOON_MS = 60 * 1000 };
 
 const char *const spending_cap_names[CAP_COUNT] = {
     [CAP_CLIENT_DAY] = "client-day",
@@ -17,6 +17,15 @@ const char *const spending_cap_names[CAP_COUNT] = {
 int64_t spending_left_ms(const struct spending *spending, enum spending_cap cap)
 {
     return cap == CAP_CLIENT_DAY || cap == CAP_ALL_DAY ? spending->day_left_ms : spending->month_left_ms;
+}
+
+int64_t spending_retry_ms(const struct spending *spending, int64_t micros)
+{
+    enum spending_cap cap = spending->refused;
+    int64_t left_ms = spending_left_ms(spending, cap);
+    bool is_only_reserved = spending->spent[cap] + micros <= spending->limit[cap];
+
+    return is_only_reserved && left_ms > SOON_MS ? SOON_MS : left_ms;
 }
 
 static void add_amounts(struct buf *out, const struct spending *spending, enum spending_cap cap)

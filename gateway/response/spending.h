@@ -32,6 +32,9 @@ extern const char *const spending_cap_names[CAP_COUNT]; /* "client-day" ... */
 int64_t spending_left_ms(const struct spending *spending,
                          enum spending_cap cap); /* until the cap's day or month ends */
 
+/* After a refusal: when a task that may cost `micros` may fit. Money that is only reserved is often free again as soon as tasks end. */
+int64_t spending_retry_ms(const struct spending *spending, int64_t micros);
+
 void spending_add_header(struct http_exchange *exchange, const struct spending *spending);
 
 #endif

@@ -13,7 +13,7 @@
 #include "common/task/task_spec.h"
 #include "gateway/request/headers.h"
 #include "gateway/request/on_disconnect.h"
-#include "gateway/tasks/reserve.h"
+#include "gateway/tasks/reserver.h"
 
 enum { REQUEST_ID_SIZE = 65, /* the HTTP server limits request ids to 64 bytes */ OWES_SIZE = 8 };
 

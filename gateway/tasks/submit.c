@@ -11,6 +11,7 @@
 #include "common/task/scripts.h"
 #include "gateway/tasks/event_log.h"
 #include "gateway/tasks/inputs.h"
+#include "gateway/tasks/reserver.h"
 
 enum {
     DAY_MS = 24 * 60 * 60 * 1000,
@@ -45,6 +46,7 @@ struct submit_call {
     char request_id[REQUEST_ID_SIZE];
     enum on_disconnect on_disconnect;
 
+    struct reserve_request reserve;
     bool is_reserved;         /* the reservations exist; those that no new task has got are released */
     int64_t until_ms;         /* until when SUBMIT may use them; 0: they are not from RESERVE */
     struct spending spending; /* as RESERVE answered */
@@ -56,19 +58,9 @@ struct submit_call {
 
 struct submitter {
     struct submitter_config config;
+    struct reserver *reserver;
     LIST_HEAD(submit_calls, submit_call) calls;
 };
-
-struct submitter *submitter_create(const struct submitter_config *config)
-{
-    struct submitter *submitter = calloc(1, sizeof(*submitter));
-
-    if (!submitter)
-        return NULL;
-    submitter->config = *config;
-    LIST_INIT(&submitter->calls);
-    return submitter;
-}
 
 /* After its callback, or without one. */
 static void end_call(struct submit_call *call)
@@ -86,12 +78,27 @@ struct submitter *submitter_destroy(struct submitter *submitter)
 
     if (!submitter)
         return NULL;
+    reserver_destroy(submitter->reserver);
     while ((call = LIST_FIRST(&submitter->calls))) {
-        script_cancel(call->run);
+        if (call->run)
+            script_cancel(call->run);
         end_call(call);
     }
     free(submitter);
     return NULL;
+}
+
+struct submitter *submitter_create(const struct submitter_config *config)
+{
+    struct submitter *submitter = calloc(1, sizeof(*submitter));
+
+    if (!submitter)
+        return NULL;
+    submitter->config = *config;
+    LIST_INIT(&submitter->calls);
+    if (!(submitter->reserver = reserver_create(config->redis)))
+        return submitter_destroy(submitter);
+    return submitter;
 }
 
 static enum submit_outcome outcome_of(const redisReply *reply)
@@ -175,7 +182,7 @@ static void read_images(const redisReply *reply, struct submit_result *out)
 static void add_spending(const struct submit_call *call, struct submit_result *out)
 {
     if (out->outcome == SUBMIT_BUDGET)
-        out->day_left_ms = spending_left_ms(&call->spending, call->spending.refused);
+        out->day_left_ms = spending_retry_ms(&call->spending, (int64_t)call->count * call->waiting[0]->money.micros);
     if (out->outcome == SUBMIT_BUDGET || (out->outcome == SUBMIT_NEW && call->is_reserved))
         out->spending = &call->spending;
 }
@@ -209,7 +216,7 @@ static void release_unused(const struct submit_call *call, const redisReply *rep
         if (!is_accepted || results[i].outcome == SUBMIT_SAME)
             unused[count++].reservation = call->waiting[i]->money.reservation;
     if (count)
-        reserve_release(call->submitter->config.redis, unused, count);
+        reserver_release(call->submitter->reserver, unused, count);
 }
 
 static void submit_on_reply(const redisReply *reply, int err, void *arg)
@@ -324,43 +331,44 @@ static void release_all(const struct submit_call *call)
 
     for (size_t i = 0; i < call->count; i++)
         tasks[i].reservation = call->waiting[i]->money.reservation;
-    reserve_release(call->submitter->config.redis, tasks, call->count);
+    reserver_release(call->submitter->reserver, tasks, call->count);
 }
 
 /* If RESERVE refuses, or fails because Redis has no memory, a task that exists is found nevertheless. */
-static void submit_on_reserved(const redisReply *reply, int err, void *arg)
+static void submit_on_reserved(const struct reserve_answer *answer, void *arg)
 {
     struct submit_call *call = arg;
     const struct submitter_config *config = &call->submitter->config;
-    const struct reserve_answer answer = reserve_read(err ? NULL : reply, &call->waiting[0]->money);
 
-    call->run = NULL;
-    call->is_reserved = answer.outcome == RESERVE_OK;
-    call->until_ms = answer.until_ms;
-    call->spending = answer.spending;
-    if (config->on_spending && answer.outcome != RESERVE_FAILED)
-        config->on_spending(&answer.spending, config->arg);
+    call->is_reserved = answer->outcome == RESERVE_OK;
+    call->until_ms = answer->until_ms;
+    call->spending = answer->spending;
+    if (config->on_spending && answer->outcome != RESERVE_FAILED)
+        config->on_spending(&answer->spending, config->arg);
     if (is_cancelled(call)) { /* before anything was submitted */
         if (call->is_reserved)
             release_all(call);
         end_call(call);
-    } else if (err) {
+    } else if (answer->err) {
         submit_refuse(call, SUBMIT_FAILED);
     } else {
-        submit_waiting(call, answer.outcome == RESERVE_OK        ? ""
-                             : answer.outcome == RESERVE_REFUSED ? REFUSAL_BUDGET
-                                                                 : REFUSAL_FAILED);
+        submit_waiting(call, answer->outcome == RESERVE_OK        ? ""
+                             : answer->outcome == RESERVE_REFUSED ? REFUSAL_BUDGET
+                                                                  : REFUSAL_FAILED);
     }
 }
 
 static int ask_for_money(struct submit_call *call)
 {
-    struct reserve_task tasks[SUBMIT_ORDER_MAX];
+    struct reserve_request *reserve = &call->reserve;
 
+    reserve->terms = &call->waiting[0]->money;
+    reserve->count = call->count;
+    reserve->on_reserved = submit_on_reserved;
+    reserve->arg = call;
     for (size_t i = 0; i < call->count; i++)
-        tasks[i] = (struct reserve_task){call->waiting[i]->full_id, call->waiting[i]->money.reservation};
-    return reserve_send(call->submitter->config.redis, &call->waiting[0]->money, tasks, call->count, submit_on_reserved,
-                        call, &call->run);
+        reserve->tasks[i] = (struct reserve_task){call->waiting[i]->full_id, call->waiting[i]->money.reservation};
+    return reserver_ask(call->submitter->reserver, reserve);
 }
 
 static void reserve_or_submit(struct submit_call *call)
@@ -477,6 +485,8 @@ void submit_cancel(struct submit_call *call)
         return;
     call->done = NULL;
     call->order_done = NULL;
+    if (reserver_withdraw(call->submitter->reserver, &call->reserve))
+        end_call(call);
 }
 
 /* -- orders */

@@ -68,9 +68,9 @@ struct order_identity {
 
 struct submit_result {
     enum submit_outcome outcome;
-    const struct event_log *log;     /* for NEW and SAME, else NULL */
-    int64_t images_left;             /* for NEW: of the client's day; -1: no limit */
-    int64_t day_left_ms;             /* for NEW, IMAGES and BUDGET: until the limit is reset; else 0 */
+    const struct event_log *log; /* for NEW and SAME, else NULL */
+    int64_t images_left;         /* for NEW: of the client's day; -1: no limit */
+    int64_t day_left_ms;         /* for NEW, IMAGES and BUDGET: until the limit is reset, or a retry may fit; else 0 */
     const struct spending *spending; /* for NEW and BUDGET, where a spending limit applies; else NULL */
     const char *order_id;            /* for FOUND, else NULL */
 };

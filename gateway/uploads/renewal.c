@@ -63,16 +63,38 @@ static void renewal_fail(struct renewal *renewal, const char *why)
 
 /* -- RECORDING */
 
-static void renewal_on_recorded(const redisReply *reply, int err, void *arg)
+static void renewal_on_dropped(const struct storage_outcome *outcome, void *arg)
 {
     struct renewal *renewal = arg;
 
-    renewal->run = NULL;
-    if (err || upload_answer_of(reply) == UPLOAD_FAILED)
-        renewal_fail(renewal, "Redis did not take the new name");
+    renewal->call = NULL;
+    if (outcome->end == STORAGE_DONE || outcome->end == STORAGE_MISSING)
+        renewal_free(renewal);
     else
-        renewal_free(
-            renewal); /* SAME, GONE: another gateway was faster, or it has expired; our copy ends with its day */
+        renewal_fail(renewal, outcome->words); /* the copy ends with its day */
+}
+
+/* Another gateway was faster, or the upload has expired or was erased. */
+static void renewal_drop(struct renewal *renewal)
+{
+    if (storage_delete(renewal->uploads->config.storage, renewal->name, renewal_on_dropped, renewal, &renewal->call)) {
+        renewal->call = NULL;
+        renewal_fail(renewal, "too much work for the disk");
+    }
+}
+
+static void renewal_on_recorded(const redisReply *reply, int err, void *arg)
+{
+    struct renewal *renewal = arg;
+    enum upload_answer answer = err ? UPLOAD_FAILED : upload_answer_of(reply);
+
+    renewal->run = NULL;
+    if (answer == UPLOAD_FAILED)
+        renewal_fail(renewal, "Redis did not take the new name");
+    else if (answer == UPLOAD_NEW)
+        renewal_free(renewal);
+    else
+        renewal_drop(renewal);
 }
 
 static void renewal_on_stored(const struct storage_outcome *outcome, void *arg)

@@ -1,6 +1,7 @@
 /* renewal - copies the object of an upload to a name of a later day, because the upload is still used
  *
- *     READING -> STORING -> RECORDING -> ended        a failure ends it: the next use of the upload tries again
+ *     READING -> STORING -> RECORDING --NEW-----------------> ended        a failure ends it: the next use of the upload tries again
+ *                               `--known meanwhile, gone--> DROPPING -> ended
  *
  * The old object stays until its day has passed: tasks have its name.
  *

@@ -129,6 +129,8 @@ static void upload_drop(struct upload *upload, const struct upload_result *resul
 
 /* -- RECORDING */
 
+static void upload_record(struct upload *upload);
+
 static void upload_on_recorded(const redisReply *reply, int err, void *arg)
 {
     struct upload *upload = arg;
@@ -145,6 +147,9 @@ static void upload_on_recorded(const redisReply *reply, int err, void *arg)
             upload_drop(upload, &result);
         else
             upload_report(upload, &result);
+    } else if (answer == UPLOAD_GONE && *upload->replaces) {
+        upload->replaces[0] = '\0'; /* it has expired or was erased meanwhile: it is a new one */
+        upload_record(upload);
     } else {
         upload_fail(upload, PROBLEM_STORE_UNAVAILABLE, NULL);
     }
@@ -165,6 +170,12 @@ static int upload_ask(struct upload *upload, redis_reply_fn *done)
     return err;
 }
 
+static void upload_record(struct upload *upload)
+{
+    if (upload_ask(upload, upload_on_recorded))
+        upload_fail(upload, PROBLEM_STORE_UNAVAILABLE, NULL);
+}
+
 /* -- STORING */
 
 static void upload_on_stored(const struct storage_outcome *outcome, void *arg)
@@ -174,8 +185,8 @@ static void upload_on_stored(const struct storage_outcome *outcome, void *arg)
     upload->call = NULL;
     if (outcome->end != STORAGE_DONE)
         upload_fail_storage(upload, outcome);
-    else if (upload_ask(upload, upload_on_recorded))
-        upload_fail(upload, PROBLEM_STORE_UNAVAILABLE, NULL);
+    else
+        upload_record(upload);
 }
 
 static void upload_store(struct upload *upload)

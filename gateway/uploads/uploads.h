@@ -12,6 +12,10 @@
 
 enum { UPLOAD_BYTES_MAX = 30 << 20 }; /* ARK's limit for one image */
 
+/* Why nothing is stored or erased while storage_check_failed. */
+#define UPLOADS_OTHER_STORAGE                                                                                          \
+    "This gateway has another STORAGE than the other programs. Its operator has to correct that."
+
 struct redis;
 struct storage;
 

@@ -3,7 +3,7 @@
     run_bench.py BIN_FOLDER [--quick | --smoke] [--peers NAME,... | --no-peers] [--aof no|everysec|always] [--out FILE] [SCENARIO...]
     run_bench.py BIN_FOLDER --against BIN_FOLDER [--rounds N] ...
 
-Scenarios: throughput overhead door slow streams fleet growth startup copies serving; all of them by default. Start it with scripts/bench.sh.
+Scenarios: throughput overhead door limit slow streams fleet growth startup copies serving; all of them by default. Start it with scripts/bench.sh.
 
 With --against, each scenario runs in rounds. A round runs the programs of both folders; the order alternates from round to round, so that
 neither always runs first. The table shows the medians.

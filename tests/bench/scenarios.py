@@ -121,24 +121,64 @@ def wake_ups(system, calls, size):
 
 # -- (ii b) OpenAI's API beside the native one, in turn on one system
 
-DOOR_MS, DOOR_CLIENTS, DOOR_ROUNDS = 100, 8, 3
+DOOR_TOGETHER, DOOR_ROUNDS = 100, 3
 
 
 def door(kind, folder, size):
+    """As (ii): calls of 1 s that begin one after the other, spread evenly. And in step: clients whose calls begin and end at the same time."""
+    calls = min(DOOR_TOGETHER, *size.together)
+    return (doors(kind, folder, 1.0, f"added to 1 s calls, {calls} at once", for_=ms(max(size.seconds, 3)), clients=int(calls * EVERY_S), every=ms(EVERY_S)) +
+            doors(kind, folder, 0.1, "added to 100 ms calls, 8 in step", for_=ms(max(size.seconds, 1)), clients=8))
+
+
+def doors(kind, folder, call_s, what, **options):
     took = {"tasks": [], "openai": []}
-    with kind(folder, image_ms=DOOR_MS) as system:
+    with kind(folder, image_ms=int(call_s * 1000)) as system:
         system.warm_up()
         system.load("openai", clients=32, tasks=64, deadline="60s")
         for _ in range(DOOR_ROUNDS):
             for scenario, runs in took.items():
-                runs.append(system.load(scenario, clients=DOOR_CLIENTS, for_=ms(max(size.seconds, 1)), floor=ms(DOOR_MS / 1000),
-                                        deadline=ms(size.seconds + 30)))
+                runs.append(system.load(scenario, floor=ms(call_s), deadline="60s", **options))
     medians = {name: sorted(run["took"]["p50_us"] for run in runs)[DOOR_ROUNDS // 2] / 1000 for name, runs in took.items()}
-    what = f"added to {DOOR_MS} ms calls, {DOOR_CLIENTS} at once, p50"
     wrong = {name: sum(errors(run) for run in runs) for name, runs in took.items()}
-    return [Row(f"{what}, native API", medians["tasks"], "ms", {"runs": took["tasks"]}, wrong["tasks"]),
-            Row(f"{what}, OpenAI's API", medians["openai"], "ms", {"runs": took["openai"]}, wrong["openai"]),
-            Row(f"{what}, difference", medians["openai"] - medians["tasks"], "ms")]
+    return [Row(f"{what}, p50, native API", medians["tasks"], "ms", {"runs": took["tasks"]}, wrong["tasks"]),
+            Row(f"{what}, p50, OpenAI's API", medians["openai"], "ms", {"runs": took["openai"]}, wrong["openai"]),
+            Row(f"{what}, p50, difference", medians["openai"] - medians["tasks"], "ms")]
+
+
+# -- (ii c) what a spending limit costs
+
+OUTER = {b"evalsha", b"script|load", b"blpop", b"subscribe", b"unsubscribe", b"ping", b"info", b"client|setname", b"role"}
+LIMIT = {"GATEWAY_SPEND_DAY": 10**6, "GATEWAY_CLIENT_SPEND_DAY": 10**6}
+
+
+def limit(kind, folder, size):
+    rows = []
+    for clients in (1, 8, 64):
+        run, commands = limited_run(kind, folder, size, clients, {})
+        limited, more = limited_run(kind, folder, size, clients, LIMIT)
+        what = f"0 ms calls, {clients} clients"
+        rows += [Row(f"{what}, without a limit", run["per_second"], "tasks/s", run, errors(run)),
+                 Row(f"{what}, with limits", limited["per_second"], "tasks/s", limited, errors(limited)),
+                 Row(f"{what}, commands inside scripts, without a limit", commands, "per task"),
+                 Row(f"{what}, commands inside scripts, with limits more", more - commands, "per task")]
+    return rows
+
+
+def limited_run(kind, folder, size, clients, options):
+    """The load, and the commands inside scripts per task."""
+    with kind(folder, options={"GATEWAY_TAIL_CHECK": "1m", "PRESENCE_INTERVAL": "0", **options}) as system:
+        system.warm_up()
+        redis = system.redis.client()
+        before = inner_commands(redis)
+        run = system.load("tasks", clients=clients, for_=ms(size.seconds), deadline=ms(size.seconds + 20))
+        return run, (inner_commands(redis) - before) / run["took"]["count"]
+
+
+def inner_commands(redis):
+    """Calls of all commands but those that programs send themselves."""
+    calls = dict(re.findall(rb"cmdstat_([^:]+):calls=(\d+)", redis("INFO", "commandstats")))
+    return sum(int(count) for name, count in calls.items() if name not in OUTER)
 
 
 # -- (iii) many slow calls in one worker process
@@ -399,6 +439,7 @@ def curl_all(place, count, uploads):
 # -- (viii) stored pictures, served by the gateway and by nginx
 
 SERVED, SERVED_MIB, EVENTS_PER_S = 128, 2, 200
+PAUSE_MS = 100          # of each of 32 connections, which then get some 500 MiB/s: 4 Gbit/s
 
 
 def serving(kind, folder, size):
@@ -439,16 +480,20 @@ def served_cold(place, pair, paths, what):
 
 
 def events_while_serving(system, place, pair, paths, seconds):
-    """The second comparison, with nginx instead of the gateway, shows the share of the two cores that are busy."""
+    """At a rate as of a fast network, and as fast as possible. With nginx instead of the gateway, the share of the two cores that are busy shows."""
     def p99():
         run = system.load("streams", streams=200, for_=ms(max(seconds, 3)), rate=EVENTS_PER_S, deadline="60s", **system.stream_options())
         return run["took"]["p99_us"] / 1000, run
     idle, first = p99()
     rows = [Row("event latency p99, idle", idle, "ms", first, errors(first))]
-    for name, base in zip(("the gateway", "nginx"), pair):
-        with stored.background(lambda base=base: stored.wrk(place, base, paths, 1)):
-            took, run = p99()
-        rows += [Row(f"event latency p99, {name} serves", took, "ms", run, errors(run)), Row(f"… ratio to idle, {name} serves", took / idle, "x")]
+    for pause_ms in (PAUSE_MS, 0):
+        for name, base in zip(("the gateway", "nginx"), pair):
+            rates = []
+            with stored.background(lambda base=base, pause_ms=pause_ms, rates=rates: rates.append(stored.wrk(place, base, paths, 1, pause_ms=pause_ms)[0])):
+                took, run = p99()
+            what = f"{name} serves {'at a steady rate' if pause_ms else 'as fast as it can'}"
+            rows += [Row(f"event latency p99, {what}", took, "ms", run, errors(run)), Row(f"… ratio to idle, {what}", took / idle, "x"),
+                     Row(f"… rate, {what}", sorted(rates)[len(rates) // 2] / stored.MIB, "MiB/s")]
     return rows
 
 
@@ -458,6 +503,7 @@ SCENARIOS = {
     "throughput": (throughput, (ArkRelay, BullMq, FastApi, Simulator)),
     "overhead": (overhead, (ArkRelay, BullMq, FastApi, Simulator)),
     "door": (door, (ArkRelay,)),
+    "limit": (limit, (ArkRelay,)),
     "slow": (slow, (ArkRelay, BullMq, FastApi, Simulator)),
     "streams": (streams, (ArkRelay, FastApi, Nchan)),
     "fleet": (fleet, (ArkRelay,)),

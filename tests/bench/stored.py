@@ -184,11 +184,12 @@ def curl(place, lines, parallel, *words):
     run("curl", "--silent", "--show-error", "--fail", "--insecure", "--parallel", "--parallel-immediate", "--parallel-max", parallel, *words, "--config", config)
 
 
-def wrk(place, base, paths, seconds, connections=32):
-    """Bytes per second of GETs of these paths in turn."""
+def wrk(place, base, paths, seconds, connections=32, pause_ms=0):
+    """Bytes per second of GETs of these paths in turn, with a pause between those of a connection."""
     script = place.folder / "paths.lua"
     script.write_text("local paths, n = {" + ",".join(f'"{path}"' for path in paths) + "}, 0\n"
                       "request = function() n = n % #paths + 1; return wrk.format('GET', paths[n]) end\n"
+                      + (f"delay = function() return {pause_ms} end\n" if pause_ms else "") +
                       "done = function(s) local e = s.errors; io.write(string.format('RESULT %d %d %d\\n', s.bytes, s.duration, "
                       "e.connect + e.read + e.write + e.status + e.timeout)) end\n", encoding="ascii")
     out = run("wrk", "-t", 2, "-c", connections, "-d", f"{seconds}s", "-s", script, base)

@@ -9,6 +9,7 @@ from driver import ENTER, ESCAPE
 from page_case import PageTest, close_browser
 from support.exposition import parse
 from support.receiver import SECRET, Receiver
+from support.redis_server import free_port
 from support.world import sim
 
 KEY = "the-operators-key-of-this-test"
@@ -62,7 +63,8 @@ class Costs(DashboardTest):
 
     def test_2_sums_limits_and_clients(self):
         today = time.strftime("%Y%m%d", time.gmtime())
-        self.world.redis("HSET", f"arkrelay:{{money}}:usage:{today}", "shop\tm\tUSD", "2 3 2 60000 0", "other\tn\t-", "1 1 1 0 0")
+        self.world.redis("HSET", f"arkrelay:{{money}}:usage:{today}", "shop\tm\tUSD", "2 3 2 60000 0", "other\tn\t-", "1 1 1 0 0",
+                         "other\tm\tCNY", "4 4 4 1500000 0")
         self.world.redis("HSET", "arkrelay:{money}:ledger", "", f"USD {today} 60000 30000 60000 30000")
         page = self.dashboard()
         page.wait("document.querySelector('#costs').checkVisibility()")
@@ -73,6 +75,10 @@ class Costs(DashboardTest):
         self.assertEqual(page.run("return [...document.querySelectorAll('[data-client]')].map((one) => one.dataset.client)"), ["shop", "other"])
         self.assertIn("0.06 USD", page.text("[data-client=shop]"))
         self.assertIn("tasks without a price: 1", page.text("[data-client=other]"))
+        self.assertIn("1.5 CNY", page.text("[data-client=other]"))
+        page.look(width=390, height=844)
+        shown = "[...document.querySelectorAll('[data-client=shop] td')].slice(1).map((one) => getComputedStyle(one, '::before').content)"
+        page.wait(f"matchMedia('(max-width: 760px)').matches && {shown}.join() === '\"Tasks \",\"Images \",\"Cost \"'", "the numbers have names on a phone")
         self.assert_sound(page)
         page.click("[data-language-switch]")
         page.wait_text("#costs-title", "费用")
@@ -598,6 +604,31 @@ class Webhooks(DashboardTest):
         self.confirm(page)
         receiver.wait(2)
         page.wait("document.querySelector('#webhooks-card').hidden")
+
+    def test_words_of_the_tables_are_not_broken(self):
+        address = f"127.0.0.1:{free_port()}"            # nothing listens there
+        with self.gateway.generate("unreached", prompt=sim("unreached"), webhook=f"http://{address}/hook") as stream:
+            stream.to_end()
+        page = self.dashboard()
+        page.wait("document.querySelector('#webhooks .pill.bad')")
+        self.assertTrue(page.run("""const one = document.body.appendChild(document.createElement('i'));
+                                    one.style.color = 'var(--bad)';
+                                    const [bad, pill] = [one, document.querySelector('.pill.bad')].map((each) => getComputedStyle(each).color);
+                                    one.remove();
+                                    return bad === pill"""))
+        lines = """[...document.querySelectorAll('#webhooks tbody tr:first-child td')].slice(0, 2).map((one) => {
+            const range = document.createRange();
+            range.selectNodeContents(document.createTreeWalker(one, NodeFilter.SHOW_TEXT).nextNode());
+            return [one.textContent, range.getClientRects().length];        // one box for each line
+        })"""
+        for width in (1280, 390):
+            with self.subTest(width=width):
+                page.look(width=width, height=844)
+                page.wait(f"innerWidth === {width}")
+                self.assertEqual(page.run(f"return {lines}"), [["public", 1], [address, 1]])
+                label = page.run("return getComputedStyle(document.querySelector('#webhooks td:nth-child(3)'), '::before').content")
+                self.assertEqual(label, '"Waiting deliveries "')
+                self.assert_sound(page)
 
 
 if __name__ == "__main__":

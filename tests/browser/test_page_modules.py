@@ -110,9 +110,14 @@ class Modules(PageTest):
 
     def test_duration_format(self):
         cases = {0: "0 ms", 999.4: "999 ms", 1000: "1.00 s", 9990: "9.99 s", 9999: "10.0 s", 59_900: "59.9 s",
-                 59_999: "1 min 0 s", 90_000: "1 min 30 s"}
+                 59_999: "1 min 0 s", 90_000: "1 min 30 s", 3_599_499: "59 min 59 s", 3_599_500: "1 h 0 min", 71_640_000: "19 h 54 min",
+                 90_000_000: "1 d 1 h"}
         said = self.page.run_async("""const { duration } = await import('/pages/shared/format.js');
                                       return arguments[0].map(duration)""", list(cases))
+        self.assertEqual(said, list(cases.values()))
+        cases = {0: "1 s", 89_000: "89 s", 89_001: "2 min", 3_569_000: "59 min", 3_570_000: "1 h 0 min", 71_640_000: "19 h 54 min", 90_000_000: "1 d 1 h"}
+        said = self.page.run_async("""const { roughly } = await import('/pages/shared/format.js');
+                                      return arguments[0].map(roughly)""", list(cases))
         self.assertEqual(said, list(cases.values()))
 
 

@@ -1,5 +1,6 @@
 """How the gateway serves the pages, and static checks of their files. No browser is needed."""
 
+import collections
 import pathlib
 import re
 import unittest
@@ -114,7 +115,10 @@ class Files(unittest.TestCase):
     def words(self, page):
         """The English and the Chinese dictionary of a page."""
         text = (PAGES / page / "words.js").read_text()
-        return [dict(re.findall(r"^  (\w+): '(.*)',$", part, re.M)) for part in text.split("const zh")]
+        parts = [re.findall(r"^  (\w+): '(.*)',$", part, re.M) for part in text.split("const zh")]
+        for part in parts:
+            self.assertEqual([key for key, count in collections.Counter(key for key, _ in part).items() if count > 1], [], "keys that occur twice")
+        return [dict(part) for part in parts]
 
 
 if __name__ == "__main__":

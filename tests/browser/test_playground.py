@@ -146,6 +146,27 @@ class Tasks(PlaygroundTest):
         page.run("document.querySelector('#options').scrollIntoView()")
         self.assert_sound_everywhere(page, "playground-model")
 
+    def test_an_unusual_model_of_a_models_file(self):
+        """Sizes that only some models take are neither a default nor an example, and a title is only text."""
+        price = {"images": [{"pixels_max": 500_000, "micros": 0}, {"pixels_max": 900_000, "micros": 1}, {"micros": 1_000_000_000}]}
+        rows = [{"name": "small", "title": "<b>Small</b> & \u202e\u65b0", "sizes": [], "pixels": {"min": 250_000, "max": 1_000_000}, "price": price},
+                {"name": "adaptive", "title": "x" * 63, "note": "n" * 255, "sizes": ["adaptive"], "references": 1, "references_min": 1, "group": True}]
+        models = self.enterContext(tempfile.NamedTemporaryFile("w", suffix=".json"))
+        models.write(json.dumps({"models": rows}))
+        models.flush()
+        page = self.open(gateway=self.world.gateway(MODELS_FILE=models.name, ARK_SIZE="1024x1024"))
+        page.click("#options summary")
+        for model, sizes, default in (("", "1K, 2K, 4K, 2048x2048", "Default: 1024x1024"), ("doubao-seedream-4-5-251128", "2K, 4K, 2048x2048", "Default"),
+                                      ("small", "1000x1000", "Default"), ("adaptive", "adaptive", "Default")):
+            with self.subTest(model):
+                self.choose_model(page, model)
+                self.assertEqual(page.text("#size-hint"), sizes)
+                self.assertEqual(page.run("return document.querySelector('#size').placeholder"), default)
+                self.assert_sound(page)
+        self.choose_model(page, "small")
+        self.assertIn("USD 0 to 1000 per image", page.text("#model-hint"))
+        self.assert_sound_everywhere(page)
+
     def test_a_webhook_is_part_of_the_request_if_the_server_has_webhooks(self):
         self.forgiven = ("422",)
         receiver = Receiver()

@@ -58,6 +58,21 @@ class Looks(PlaygroundTest):
             self.assertIn(name, reached)
         self.assertLess(len(reached), 60, "focus must leave the page at the end")
 
+    def test_a_disabled_button_is_readable_under_the_pointer(self):
+        for theme in ("light", "dark"):
+            with self.subTest(theme):
+                page = self.open(dark=theme == "dark")
+                self.generate(page, "hang_after_image=1")              # the pointer stays on the button
+                page.wait("document.querySelector('#generate').matches(':disabled:hover')")
+                colours = "Object.values(['color', 'backgroundColor', 'borderColor'].map((one) => getComputedStyle(document.querySelector('#generate'))[one]))"
+                hovered = page.run(f"return {colours}")
+                page.hold("#prompt")
+                page.release()
+                self.assertFalse(page.run("return document.querySelector('#generate').matches(':hover')"))
+                self.assertEqual(hovered, page.run(f"return {colours}"))
+                page.click("#cancel")
+                self.wait_state(page, "done")              # with the image that came
+
     def test_the_skip_link_and_the_arrow_keys_of_the_tabs(self):
         page = self.open()
         page.press(TAB, ENTER)

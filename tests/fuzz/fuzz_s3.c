@@ -24,7 +24,9 @@ static void check_answer(const char *body, size_t len)
     s3_error_code(code, body, len);
     must(strlen(code) < S3_CODE_SIZE && strspn(code, ALNUM) == strlen(code));
     for (int status = 100; status < 600; status += 100)
-        must((s3_end_of(status, code) == STORAGE_DONE) == (status == 200));
+        must((s3_end_of(status, code) == STORAGE_DONE) == (status == 200 && !*code));
+    must(!s3_is_done(200, body, len) || !*code);
+    (void)s3_is_list(body, len);
     while (s3_next_key(body, len, &at, &key)) {
         must(key.text >= body && key.text + key.len <= body + len && at > before && at <= len);
         before = at;

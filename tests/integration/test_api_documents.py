@@ -18,6 +18,7 @@ from support.redis_server import free_port
 from support.world import BASE, World
 
 PAGES = [ROOT / "docs/api.md", ROOT / "docs/api.zh-CN.md"]
+OPENAI = [ROOT / "docs/openai.md", ROOT / "docs/openai.zh-CN.md"]
 QUESTIONS = [ROOT / "docs/faq.md", ROOT / "docs/faq.zh-CN.md"]
 PRINTED = "127.0.0.1:8000"              # the gateway's address in the documents
 PROBLEM = re.compile(r'X\(\w+,\s+"(\w+)",\s+(\d+),\s+(true|false),')
@@ -28,10 +29,17 @@ REASONS = {"yes": "true", "no": "false", "是": "true", "否": "false"}
 
 class InStep(unittest.TestCase):
     def test_both_languages_have_the_same_examples_and_headings(self):
-        english, chinese = (blocks(page) for page in PAGES)
-        self.assertEqual([(block.kind, block.text) for block in english], [(block.kind, block.text) for block in chinese])
-        for pair in (PAGES, QUESTIONS):
+        for pair in (PAGES, OPENAI):
+            english, chinese = ([(block.kind, block.text) for block in blocks(page)] for page in pair)
+            self.assertEqual(english, chinese)
+        for pair in (PAGES, OPENAI, QUESTIONS):
             self.assertEqual(*(re.findall(r"^#+", page.read_text(), re.M) for page in pair))
+
+    def test_both_openai_pages_name_the_same_things(self):
+        """Every field, code, header and option, in as many rows of tables."""
+        english, chinese = (re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.M | re.S) for page in OPENAI)
+        self.assertEqual(set(re.findall(r"`([^`\n]+)`", english)), set(re.findall(r"`([^`\n]+)`", chinese)))
+        self.assertEqual(len(re.findall(r"^\|", english, re.M)), len(re.findall(r"^\|", chinese, re.M)))
 
     def test_every_code_is_listed_with_its_status(self):
         known = {code: (int(status), retryable) for code, status, retryable in PROBLEM.findall((ROOT / "common/base/problem.h").read_text())}

@@ -122,7 +122,7 @@ class Submit(Commands, ProcessTest):
         for path in (first, second):
             self.assertTrue(pathlib.Path(path).read_bytes().startswith(b"\xff\xd8\xff"))
         self.assertEqual(len(list(images.iterdir())), 2)
-        self.assertIn("paid calls: 1, charged: yes", done.err)
+        self.assertIn("paid calls: 1; cost: 0.06 USD, charged: yes", done.err)
         again = self.arkctl("submit", *URLS, "--prompt", sim("t1", "images=2"), "--size", "2K", "--images", 3, "--task-id", "t1", "--json")
         events = again.documents()
         self.assertEqual([events[0]["event"], events[-1]["event"]], ["start", "done"])
@@ -166,7 +166,7 @@ class Submit(Commands, ProcessTest):
         self.assertIn("cannot read missing.jpg: No such file", self.arkctl("submit", "missing.jpg", status=USAGE).err)
         self.assertIn("cannot read .: Is a directory", self.arkctl("submit", ".", status=USAGE).err)
         image.write_text("no image")
-        self.assertIn("not_an_image", self.arkctl("submit", image, status=USAGE).err)
+        self.assertIn(f"{image}: not_an_image", self.arkctl("submit", image, status=USAGE).err)      # one of several files may be the wrong one
 
     def test_images_in_data_urls(self):
         self.world.worker(ARK_RESPONSE_FORMAT="b64_json")
@@ -349,7 +349,9 @@ class Operators(ArkctlTest):
         self.assertEqual(self.arkctl("task", "retry", "public.t.1", "--json").json()["status"], "queued")
         self.arkctl("task", "erase", "t.1", status=CONFLICT)
         self.finish("t.1")
-        self.assertIn("https://ark.example.com/1.jpg", self.arkctl("task", "show", "t.1").out)
+        ended = self.arkctl("task", "show", "t.1").out
+        self.assertIn("https://ark.example.com/1.jpg", ended)
+        self.assertRegex(ended, r"\n  cost +0\.09 USD, estimated\n")
         self.arkctl("task", "retry", "t.1", status=CONFLICT)
         self.assertEqual(self.arkctl("task", "erase", "t.1").out, "public.t.1: erased\n")
         for action in ("show", "cancel", "retry", "erase"):
@@ -388,6 +390,7 @@ class Operators(ArkctlTest):
 
     def test_usage(self):
         self.assertIn("no usage from", self.arkctl("usage").out)
+        self.assertEqual(self.arkctl("usage", "--csv").out, "day,client,model,tasks,images,paid_calls,currency,amount,estimated_amount\n")
         today = time.strftime("%Y%m%d", time.gmtime())
         for when in (today, today[:6]):
             self.redis("HSET", f"arkrelay:{{money}}:usage:{when}", "public\tm\tUSD", "2 3 2 90000 30000", "public\t=e\t-", "1 1 1 0 0")
@@ -400,6 +403,11 @@ class Operators(ArkctlTest):
         report = self.arkctl("usage", "--json").json()
         self.assertEqual((report["spending"]["day"], len(report["rows"])), ({"limit": None, "spent": 0.09, "reserved": 0.01}, 2))
         self.assertNotIn("CLIENT", self.arkctl("usage", "--own").out)
+        self.redis("HSET", f"arkrelay:{{money}}:usage:{today}", "public\tm\tUSD", "2 3 2 1234567890123 1")
+        table = self.arkctl("usage").out
+        self.assertIn("1234567.890123 USD (of it estimated 0.000001)", table)
+        self.assertIn("total 1234567.890123 USD", table)
+        self.assertIn(",USD,1234567.890123,0.000001", self.arkctl("usage", "--csv").out)
         self.arkctl("usage", "--from", "yesterday", status=USAGE)
 
     def test_queue_workers_and_top(self):
@@ -608,6 +616,32 @@ class CommandLine(Commands, ProcessTest):
                               check=False)
         os.close(write_end)
         self.assertEqual((done.returncode, done.stderr), (OK, b""))
+
+    def test_a_full_disk_and_closed_streams(self):
+        with World() as world:
+            url = world.gateway(GATEWAY_ADMIN_KEY=KEY).url
+            for words in (("--help",), ("completion", "bash"), ("queue", "show"), ("queue", "show", "--json"), ("usage", "--csv"), ("doctor",),
+                          ("submit", "--prompt", "x", "--detach"), ("tasks",), ("top", "--once")):
+                words = (*words, "--url", url, "--admin-key", KEY)
+                with self.subTest(words):
+                    done = self.redirected(words, ">/dev/full")
+                    self.assertEqual((done.returncode, done.stderr.splitlines()[-1:]),
+                                     (FAILED, ["arkctl: cannot write the output: No space left on device"]))
+                    self.assertNotIn("Traceback", done.stderr)
+            for words, streams, status in ((("queue", "show"), ">&-", OK), (("queue", "show"), "2>&-", OK), (("top", "--once"), "<&- >&- 2>&-", OK),
+                                           (("nothing",), "2>/dev/full", USAGE), (("task", "show", "none"), "2>/dev/full", NOT_FOUND),
+                                           (("task", "show", "none"), "2>&-", NOT_FOUND), (("submit", "--prompt", "y", "--detach"), "2>/dev/full", OK),
+                                           (("task", "show", "none", "--json"), ">/dev/full 2>/dev/full", NOT_FOUND)):
+                with self.subTest(words, streams=streams):
+                    done = self.redirected((*words, "--url", url, "--admin-key", KEY), streams)
+                    self.assertEqual((done.returncode, done.stderr), (status, ""))
+            done = self.redirected(("task", "show", "none", "--json", "--url", url), ">/dev/full")
+            self.assertEqual(done.returncode, NOT_FOUND)
+            self.assertRegex(done.stderr, r"\Aarkctl: task_not_found: .*\narkctl: cannot write the output: .*\n\Z")
+
+    def redirected(self, words, streams):
+        return subprocess.run(["bash", "-c", f'"$@" {streams}', "bash", *ARKCTL, *words], capture_output=True, text=True, cwd=self.folder.name,
+                              env=self.env, timeout=60, check=False)
 
     def test_malformed_responses(self):
         class Nonsense(http.server.BaseHTTPRequestHandler):

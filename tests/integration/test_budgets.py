@@ -234,7 +234,7 @@ class Costs(ProcessTest):
         self.keep_to_budget(measure_scripts(), f"Where they are run: callgrind_annotate --inclusive=yes {profile('redis')}")
 
     def test_the_cost_of_a_spending_limit_in_redis(self):
-        self.keep_to_budget(measure_limited(), "RESERVE runs per task, CHARGE and DEBTS per batch of tasks that end together.")
+        self.keep_to_budget(measure_limited(), "RESERVE runs once for tasks that come together, CHARGE and DEBTS for those that end together.")
 
     def test_memory_of_a_task_in_redis(self):
         self.keep_to_budget(measure_memory(), "Where it is: redis-cli memory usage, lrange and hgetall of its two keys.")

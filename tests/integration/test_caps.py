@@ -5,10 +5,13 @@ import json
 import os
 import re
 import signal
+import socket
+import struct
 import tempfile
 import types
 import unittest
 
+from support.command_log import CommandLog
 from support.http_client import Connection, fetch
 from support.judge import Judge
 from support.money import read_money
@@ -87,6 +90,19 @@ class Refusals(CapsTest):
         answer = gateway.submit("t2", **ONE)
         self.assert_refused(answer, "all-day")
         self.assertRegex(answer.headers["arkrelay-spending"], r'\A"all-day";t=\d+\Z')
+
+    def test_a_task_that_only_reservations_keep_out_is_worth_a_try_in_a_minute(self):
+        gateway = self.gateway(GATEWAY_CLIENT_SPEND_DAY="0.06", GATEWAY_SPEND_MONTH="0.08")
+        self.assertEqual(gateway.submit("t1", **ONE | {"max_paid_calls": 2}, prompt=sim("t1", "images=1")).status, 202)
+        for name, fields, cap, is_soon in (("t3", {}, "client-day", True), ("t4", {"max_images": 3}, "client-day", False)):
+            with self.subTest(name):
+                answer = gateway.submit(name, **ONE | fields)
+                self.assert_refused(answer, cap, 60 if is_soon else DAY_S)
+                if not is_soon:
+                    self.assertEqual(int(answer.headers["retry-after"]), self.amounts(answer)["t"], "it would not fit into the limit alone")
+        self.worker()
+        self.settled(IMAGE)
+        self.assertEqual(gateway.submit("t3", **ONE).status, 202)
 
     def test_attaching_needs_no_room(self):
         gateway = self.gateway(GATEWAY_CLIENT_SPEND_DAY="0.03")
@@ -277,6 +293,53 @@ class Parallel(CapsTest):
         self.assertEqual((answers.count(202), answers.count(429)), (100, 900))
         money = self.money()
         self.assertEqual((money.reserved(), len(money.reservations)), (100 * IMAGE, 100))
+
+
+    def test_requests_that_come_while_a_reserve_is_in_flight_go_together(self):
+        proxy = self.world.proxy()
+        gateway = self.gateway(GATEWAY_CLIENT_SPEND_DAY="0.24", REDIS_URL=proxy.url)       # room for 8
+        self.world.run_script.load()
+        proxy.hold(self.world.run_script.sha1["reserve"])
+        with CommandLog(self.world.redis.address, self.world.run_script) as log:
+            connections = [self.begin(gateway, f"t{n}") for n in range(12)]
+            proxy.held.wait()
+            self.all_is_read(gateway)
+            for gone in connections[1:4]:       # they wait, and need no room any more
+                gone.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))       # closes with RST
+                gone.close()
+            self.all_is_read(gateway)
+            proxy.release()
+            statuses = [connection.response().status for connection in (connections[0], *connections[4:])]
+            self.assertEqual((statuses.count(202), statuses.count(429)), (8, 1), statuses)
+            self.assertEqual(log.counts()["reserve"], 2)
+        money = self.money()
+        self.assertEqual((money.reserved(), len(money.reservations)), (8 * IMAGE, 8))
+        self.assertEqual((len(self.world.look().tasks), set(self.world.look().tasks) & {f"public.t{n}" for n in (1, 2, 3)}), (8, set()))
+
+    def test_requests_that_wait_are_refused_when_redis_goes_away(self):
+        proxy = self.world.proxy()
+        gateway = self.gateway(GATEWAY_CLIENT_SPEND_DAY="0.24", REDIS_URL=proxy.url)
+        proxy.hold(self.world.run_script.sha1["reserve"])
+        connections = [self.begin(gateway, f"t{n}") for n in range(4)]
+        proxy.held.wait()
+        self.all_is_read(gateway)
+        proxy.cut_all()
+        answers = [connection.response() for connection in connections]
+        self.assertEqual([(answer.status, answer.json()["code"]) for answer in answers], 4 * [(503, "store_unavailable")])
+        proxy.release()
+        eventually(lambda: gateway.submit("t0", **ONE).status == 202, "it accepts tasks again")
+        eventually(lambda: self.money().reserved() == IMAGE, "what was reserved in vain is free")
+
+    def begin(self, gateway, task_id):
+        connection = self.enterContext(Connection(gateway.address))
+        connection.request("POST", BASE + "/generate", request(task_id, **ONE))
+        return connection
+
+    @staticmethod
+    def all_is_read(gateway):
+        """The gateway has one thread and reads in turn: what came before these requests was read when they are answered."""
+        for _ in range(3):
+            assert gateway.get("/livez").status == 200
 
 
 class Ark(CapsTest):

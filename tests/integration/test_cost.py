@@ -1,6 +1,7 @@
 """The cost of a task: what its final event and its status say, compared with what the simulator charges by ARK's rules."""
 
 import json
+import re
 
 from support.http_client import fetch
 from support.processes import ProcessTest
@@ -44,6 +45,7 @@ class KnownOutcomes(CostTest):
         ("flash", FLASH, "", {"urls": MANY}, 0.018),
         ("5.5 pays for every reference", FIVE_5, "", {"size": "1K", "urls": MANY[:2]}, 0.036),
         ("layers", FLASH, "images=5", {"layers": True, "urls": MANY[:1]}, 0.09),
+        ("all layers of 5.5", FIVE_5, "images=100 latency=1", {"layers": True, "size": "auto", "urls": MANY[:1]}, 3.508),
         ("layers of several sizes", PRO, "images=4", {"layers": True, "urls": MANY[:1]}, None),
         ("a refused request", PRO, "status=400", {"urls": MANY}, 0),
         ("every image refused", FOUR, "zero_images_200=true", {"max_images": 2}, 0),
@@ -61,18 +63,21 @@ class KnownOutcomes(CostTest):
                     self.assertEqual(end["cost"]["amount"], amount)
                 status = self.gateway.task(f"t{n}").json()
                 self.assertEqual(status["cost"], end["cost"])
+                self.worker.wait_for(rf"info .*task=public\.t{n} .* cost={re.escape(f'{charged / 1e6:.6f}'.rstrip('0').rstrip('.'))} currency=USD estimated=0 ")
 
     def test_a_model_without_a_price(self):
         self.start()
         self.assertIsNone(self.end_of("t1", "images=1", model=ENDPOINT)["cost"])
         self.assertIsNone(self.end_of("t2", "status=400", model=ENDPOINT)["cost"], "not known is not 0")
         self.assertIsNone(self.gateway.task("t2").json()["cost"])
+        self.worker.wait_for(r"info .*task=public\.t1 .* cost=- currency=- estimated=0 ")
 
 
 class UnknownOutcomes(CostTest):
     def test_slots_that_a_cut_answer_lacks_count_in_full(self):
         self.start()
         self.assertEqual(self.end_of("t1", "images=3 cut_after_image=1", max_images=3)["cost"], self.usd(0.09, True))
+        self.worker.wait_for(r"info .*task=public\.t1 .* charge=known cost=0\.09 currency=USD estimated=1 ")
 
     def test_an_unknown_call_counts_in_full(self):
         self.start()

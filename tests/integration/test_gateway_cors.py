@@ -5,8 +5,8 @@ from support.http_client import Connection
 from support.world import BASE
 
 PAGE = "https://page.example"
-EXPOSED = ("Arkrelay-Ignored, Arkrelay-Tasks, Location, RateLimit, RateLimit-Policy, Retry-After, X-Request-Id, "
-           "x-ratelimit-limit-requests, x-ratelimit-remaining-requests, x-ratelimit-reset-requests")
+EXPOSED = ("Arkrelay-Ignored, Arkrelay-Spending, Arkrelay-Tasks, Location, RateLimit, RateLimit-Policy, Retry-After, X-Request-Id, "
+           "x-ratelimit-limit-requests, x-ratelimit-remaining-requests, x-ratelimit-reset-requests, x-should-retry")
 POST = f"POST {BASE}/generate HTTP/1.1"
 JSON = "Content-Type: application/json"
 

@@ -198,7 +198,7 @@ class RandomWalk(ProcessTest):
         reservation, client, micros = f"r{self.serial}", id[0], max_paid * CALL
         limit = self.money.spent[client] + ROOM
         self.steps.append(f"reserve {reservation} of {micros} for {id}")
-        answer = self.ledger("reserve", client, "USD", micros, limit, 0, 0, 0, LONG, reservation, id)
+        _, answer = self.ledger("reserve", LONG, client, "USD", micros, limit, 0, 0, 0, 1, reservation, id)
         has_room = self.money.reserve(reservation, client, micros, limit)
         self.assertEqual(answer[0], b"OK" if has_room else b"REFUSED")
         if not has_room:

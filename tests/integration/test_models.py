@@ -50,6 +50,17 @@ class TheList(ModelsTest):
         self.assertEqual((defaults["model"], "listed_as" in defaults), (ENDPOINT, False))
 
 
+class Warnings(ModelsTest):
+    def test_defaults_that_the_catalogue_does_not_have(self):
+        for defaults, message in (({"ARK_SIZE": "2k"}, rf"ARK_SIZE is not a size of ARK_MODEL.* model=\"{FOUR}\" size=\"2k\""),
+                                  ({"ARK_SIZE": "1024x1024", "ARK_MODEL": LITE}, rf"ARK_SIZE is not a size of ARK_MODEL.* model=\"{LITE}\" size=\"1024x1024\""),
+                                  ({"ARK_MODEL": ENDPOINT}, rf"ARK_MODEL is not a listed model.* model=\"{ENDPOINT}\"")):
+            for program in (self.world.gateway, self.world.worker):
+                with self.subTest(defaults=defaults, program=program.__name__):
+                    self.assertRegex("\n".join(program(**defaults).lines), f"warn .*{message}")
+        self.assertFalse(any("ARK_SIZE" in line or "ARK_MODEL" in line for line in self.world.gateway().lines if " warn " in line))
+
+
 class Refusals(ModelsTest):
     def refused(self, gateway, **fields):
         """The errors of a request. Both endpoints must refuse it and write nothing to Redis."""

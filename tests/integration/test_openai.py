@@ -198,6 +198,16 @@ class Held(DoorTest):
             self.fail_job(self.claim_order(index))
         self.assert_error(self.answer(asking), 503, "ark_overloaded", True)
 
+    def test_all_fail_and_one_may_have_been_charged(self):
+        """The answer is that failure, so that no client repeats the request."""
+        asking = self.ask(n=3)
+        jobs = [self.claim_order(index) for index in range(3)]
+        self.fail_job(jobs[0])
+        self.fail_job(jobs[1], "outcome_unknown", False, "unknown")
+        self.fail_job(jobs[2], "ark_content_refused", False)
+        error = self.assert_error(self.answer(asking), 424, "outcome_unknown", False)
+        self.assertEqual(error["charged"], "unknown")
+
     def test_draining(self):
         asking = self.ask()
         self.wait_task(task_id())
@@ -348,7 +358,9 @@ class Orders(DoorTest):
         for asking in [*askings, self.ask()]:
             self.assertEqual([image["url"] for image in self.answer(asking).json()["data"]], [IMAGE])
         self.assertEqual(len(self.world.look().tasks), 1)
-        self.assert_error(self.answer(self.ask(prompt="another")), 422, "task_id_conflict", False)
+        error = self.assert_error(self.answer(self.ask(prompt="another")), 422, "task_id_conflict", False)
+        self.assertIn("Idempotency-Key", error["message"])
+        self.assertNotIn("task_id", error["message"])
         asking = self.ask(stream=True)
         self.assertIn(b"image_generation.completed", asking.read_all())
 

@@ -12,6 +12,7 @@ from support.http_client import Connection, fetch
 from support.images import png
 from support.processes import ProcessTest, eventually
 from support.world import BASE, World
+from test_metrics import scrape
 from test_openai import Asking, chunks
 
 PATH = "/v1/images/generations"
@@ -88,6 +89,55 @@ class Answers(B64Test):
         answers = [fetch(self.gateway.address, "POST", PATH, BODY, {"Idempotency-Key": "k"}).json()["data"] for _ in range(2)]
         self.assertEqual(answers[0], answers[1])
         self.assertEqual(len(self.world.ark.calls()), 1)
+
+    def test_the_output_format_of_a_stored_link(self):
+        """It has no extension. The picture is what ARK was asked for."""
+        self.world.worker(STORAGE=self.store, STORAGE_REPLACE_URL="on")
+        self.worker.stop()
+        fields = {"model": "doubao-seedream-5-0-260128", "output_format": "png"}
+        for form in ("url", "b64_json"):
+            answer = self.ask(response_format=form, **fields).json()
+            self.assertEqual(answer["output_format"], "png")
+        self.assertEqual(base64.b64decode(answer["data"][0]["b64_json"])[:4], b"\x89PNG")
+        with Connection(self.gateway.address) as connection:
+            connection.request("POST", PATH, {**BODY, **fields, "stream": True})
+            event, = re.findall(r"^data: (.*)$", connection.response().body.decode(), re.M)
+        self.assertEqual(json.loads(event)["output_format"], "png")
+        self.assertEqual(self.ask(response_format="url").json()["output_format"], "jpeg")
+
+    def test_a_storage_that_fails(self):
+        """The head is sent when the first picture has been opened, so that the failure has its status."""
+        key = {"Idempotency-Key": "k"}
+        first = fetch(self.gateway.address, "POST", PATH, BODY, key)
+        image, = self.gateway.task(first.headers["arkrelay-tasks"]).json()["result"]["generated_images"]
+        path, = self.store.rglob(image["id"])
+        path.rename(self.store / "away")
+        answer = fetch(self.gateway.address, "POST", PATH, BODY, key)
+        self.assertEqual((answer.status, answer.json()["error"]["code"], answer.headers["x-should-retry"]), (503, "storage_unavailable", "true"))
+        (self.store / "away").rename(path)
+        answer = fetch(self.gateway.address, "POST", PATH, BODY, key)
+        self.assertEqual((answer.json()["data"], len(self.world.ark.calls())), (first.json()["data"], 1))
+
+    def test_a_picture_that_was_deleted(self):
+        """No repetition gets it, so it is not asked for. Without a key, the next request is an order of its own."""
+        key = {"Idempotency-Key": "k"}
+        first = fetch(self.gateway.address, "POST", PATH, BODY, key)
+        image, = self.gateway.task(first.headers["arkrelay-tasks"]).json()["result"]["generated_images"]
+        self.assertEqual(fetch(self.gateway.address, "DELETE", image["stored_url"]).status, 204)
+        answer = fetch(self.gateway.address, "POST", PATH, BODY, key)
+        self.assertEqual((answer.status, answer.json()["error"]["code"], answer.headers["x-should-retry"]), (404, "picture_not_found", "false"))
+        with Connection(self.gateway.address) as connection:
+            connection.request("POST", PATH, {**BODY, "stream": True}, key)
+            event, = re.findall(r"^data: (.*)$", connection.response().body.decode(), re.M)
+        self.assertEqual((json.loads(event)["type"], json.loads(event)["error"]["code"]), ("error", "picture_not_found"))
+        answer = fetch(self.gateway.address, "POST", PATH, {**BODY, "response_format": "url"}, key)
+        self.assertEqual(answer.json()["data"][0]["url"], image["url"])
+        self.assertEqual(self.world.redis("KEYS", "arkrelay:{0}:unanswered:*"), [])
+        eventually(lambda: self.outcomes("done", "failed") == [2, 2], "both failures are counted")
+
+    def outcomes(self, *names):
+        counts = scrape(self.gateway)["arkrelay_openai_requests_total"]
+        return [counts.value(endpoint="generations", outcome=name) for name in names]
 
 
 class Slow(B64Test):

@@ -1,5 +1,6 @@
 """The openai package and the AI SDK, unchanged, against gateway, worker and simulator."""
 
+import re
 import shutil
 import subprocess
 import tempfile
@@ -7,10 +8,17 @@ import unittest
 
 from support import npm
 from support.documents import ROOT, blocks
+from support.http_client import fetch
 from support.processes import ProcessTest, eventually
 from support.world import World
 
-NAMES = ["gpt-image-1", "gpt-image-1-mini", "gpt-image-1.5", "gpt-image-2", "chatgpt-image-latest", "dall-e-2", "dall-e-3"]
+TYPES = "node_modules/openai/resources/images.d.ts"
+
+
+def of_types(pattern, item):
+    """What the type declarations of the openai package list."""
+    text = re.sub(r"/\*.*?\*/", "", (npm.install() / TYPES).read_text(encoding="utf-8"), flags=re.S)
+    return re.findall(item, re.search(pattern, text, re.S)[1], re.M)
 
 
 class Clients(ProcessTest):
@@ -42,8 +50,9 @@ class Clients(ProcessTest):
         self.assertEqual(len(self.world.ark.calls()) - self.calls, count)
 
     def test_models(self):
-        names = self.value("models")
-        self.assertEqual(names[:len(NAMES)], NAMES)
+        names, known = self.value("models"), of_types(r"type ImageModel = (.*?);", r"'([^']+)'")
+        self.assertGreaterEqual(len(known), 14)
+        self.assertEqual(sorted(names[:len(known)]), sorted(known))
         self.assertIn("doubao-seedream-4-0-250828", names)
         self.assertEqual(self.value("model")["id"], "dall-e-3")
 
@@ -88,6 +97,17 @@ class Clients(ProcessTest):
         self.assertIn("ARK refused the request", error["message"])
         self.assertTrue(error["requestID"])
         self.assert_calls(1)
+
+    def test_every_field_of_the_package_is_known(self):
+        """The fields of an edit are read by the same table."""
+        for kind in ("Generate", "Edit"):
+            fields = of_types(rf"interface Image{kind}ParamsBase \{{(.*?)\n\}}", r"^    (\w+)\??:")
+            self.assertGreaterEqual(len(fields), 17)
+            for field in fields:
+                answer = fetch(self.gateway.address, "POST", "/v1/images/generations", {"n": 0, field: [7]})
+                self.assertEqual(answer.status, 422)
+                self.assertNotIn("is not a field", answer.json()["error"]["message"])
+        self.assert_calls(0)
 
     def test_invalid_fields(self):
         error = self.error("invalid")

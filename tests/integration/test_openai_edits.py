@@ -154,11 +154,15 @@ class Refused(ProcessTest):
             gateway = world.gateway(STORAGE=pathlib.Path(folder, "pictures"), GATEWAY_KEYS_FILE=keys, GATEWAY_CLIENT_UPLOADS=1)
             kind, _ = form()
             self.assertEqual(fetch(gateway.address, "POST", BASE + "/uploads", PNG, {"Content-Type": "image/png", **key.header}).status, 201)
-            for headers, status in (({**kind, **key.header}, 429), (kind, 401)):
+            for headers, status in (({**kind, **key.header}, 429), (kind, 401)):    # neither is worth a repetition within seconds
                 with Connection(gateway.address) as connection:
                     lines = [f"POST {PATH} HTTP/1.1", "Host: x", "Content-Length: 1000000", *(f"{name}: {value}" for name, value in headers.items())]
                     connection.send(("\r\n".join(lines) + "\r\n\r\n").encode())
-                    self.assertTrue(connection.socket.recv(65536).startswith(f"HTTP/1.1 {status} ".encode()))
+                    head = connection.socket.recv(65536)
+                    self.assertTrue(head.startswith(f"HTTP/1.1 {status} ".encode()))
+                    self.assertIn(b"x-should-retry: false", head)
+            counts = lambda: scrape(gateway)["arkrelay_openai_requests_total"]
+            eventually(lambda: [counts().value(endpoint="edits", outcome=outcome) for outcome in ("refused", "invalid")] == [1, 0], "one is counted")
 
 
 if __name__ == "__main__":

@@ -34,6 +34,7 @@ UNPROVOKED = {
     **{("getPicture", status): "test_pictures.py" for status in (200, 206, 302, 304, 416, 503)},
     **{("upload", status): "test_uploads.py" for status in (200, 201, 406, 415, 422, 503)},
     ("erasePicture", 204): "test_pictures.py", ("erasePicture", 503): "likewise",
+    ("eraseUpload", 204): "test_uploads.py", ("eraseUpload", 503): "likewise",
     **{("openaiEditImages", status): "test_openai_edits.py, and the same order as of openaiGenerateImages" for status in (200, 404, 415, 422, 424, 429, 503)},
     ("getPlayground", 404): "a program built without its pages", ("getDashboard", 404): "likewise",
 }

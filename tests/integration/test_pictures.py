@@ -4,9 +4,11 @@ import hashlib
 import json
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 import tempfile
+import time
 import unittest
 
 from support.client_key import Key
@@ -109,6 +111,7 @@ class Kept(PictureTest):
         for wanted in (f"bytes={size}-", "bytes=-0"):
             answer = gateway.get(image["stored_url"], Range=wanted)
             self.assertEqual((answer.status, answer.headers["Content-Range"], answer.body), (416, f"bytes */{size}", b""))
+            self.assertEqual(answer.headers["Cache-Control"], "no-store")
         self.assertEqual(gateway.get(image["stored_url"], Range="bytes=0-0", **{"If-Range": '"other"'}).status, 200)
         self.assertEqual(gateway.get(image["stored_url"], Range="bytes=0-0", **{"If-Range": etag}).status, 206)
         for condition in (etag, f'"x", W/{etag}', "*"):
@@ -116,8 +119,12 @@ class Kept(PictureTest):
             self.assertEqual((answer.status, answer.body, answer.headers["ETag"]), (304, b"", etag))
         head = fetch(gateway.address, "HEAD", image["stored_url"])
         self.assertEqual((head.status, head.headers["Content-Length"], head.body), (200, str(size), b""))
-        saved = gateway.get(image["stored_url"] + "?download")
-        self.assertRegex(saved.headers["Content-Disposition"], r'^attachment; filename="picture-[0-9a-f]{8}\.(jpeg|png)"$')
+        for query in ("download", "download=", "download=1", "download=my-picture-of-today.png", "download=%0d%0aX:%20y", "x=1&download", "download&x=1"):
+            with self.subTest(query=query):
+                saved = gateway.get(image["stored_url"] + "?" + query)
+                self.assertRegex(saved.headers["Content-Disposition"], r'^attachment; filename="picture-[0-9a-f]{8}\.(jpeg|png)"$')
+        for query in ("", "downloads", "x=download", "DOWNLOAD"):
+            self.assertNotIn("Content-Disposition", gateway.get(image["stored_url"] + "?" + query).headers)
 
     def test_invalid_addresses(self):
         world = self.world()
@@ -182,7 +189,7 @@ class Bytes(PictureTest):
     def test_a_storage_that_takes_nothing_leaves_the_data_url(self):
         world = self.world()
         gateway, worker = self.start(world)
-        (self.store / "tmp").rmdir()
+        self.break_storage()
         events = self.make(gateway, directives="images=2", max_images=2)
         for image in events[-1].data["generated_images"]:
             self.assertTrue(image["url"].startswith("data:image/jpeg;base64,/9j/"))
@@ -455,20 +462,33 @@ class Failures(PictureTest):
         self.assertEqual(gateway.get(image["stored_url"]).status, 404)
 
     def test_a_storage_that_cannot_be_written_for_a_while_fails_no_task(self):
-        if os.geteuid() == 0:
-            world = self.world()
-            gateway, worker = self.start(world)
-            tmp = self.store / "tmp"
-            tmp.rename(self.store / "aside")                 # the open directory is still there; make creating in it fail
-            os.rmdir(self.store / "aside")
-            image = self.make(gateway)[-1].data["generated_images"][0]
-            worker.wait_for("the storage does not take pictures")
-            self.assertEqual(self.picture(image, "state"), "owed")
-            eventually(lambda: worker.metric("arkrelay_storage_failing") == 1, "the metric says so")
-            self.assertEqual(gateway.get(image["stored_url"]).status, 302)
-            self.assertEqual(worker.stop(), 0)
-            world.worker(**self.storage())
-            self.wait_state(image, "stored")
+        world = self.world()
+        gateway, worker = self.start(world)
+        self.break_storage()
+        image = self.make(gateway)[-1].data["generated_images"][0]
+        worker.wait_for("the storage does not take pictures")
+        self.assertEqual(self.picture(image, "state"), "owed")
+        eventually(lambda: worker.metric("arkrelay_storage_failing") == 1, "the metric says so")
+        self.assertEqual(gateway.get(image["stored_url"]).status, 302)
+        self.mend_storage()
+        self.wait_state(image, "stored")
+        self.assertEqual(worker.metric("arkrelay_storage_failing"), 0)
+
+    def test_a_directory_that_is_removed_is_used_again_when_it_is_restored(self):
+        world = self.world()
+        gateway, worker = self.start(world)
+        first = self.make(gateway)[-1].data["generated_images"][0]
+        self.wait_state(first, "stored")
+        backup = pathlib.Path(self.folder, "backup")
+        shutil.copytree(self.store, backup)
+        shutil.rmtree(self.store)
+        self.assertEqual(gateway.get(first["stored_url"]).status, 503)
+        second = self.make(gateway, "t2")[-1].data["generated_images"][0]
+        worker.wait_for("the storage does not take pictures")
+        self.assertEqual(gateway.get(second["stored_url"]).headers["Location"], second["url"])
+        shutil.copytree(backup, self.store)
+        self.assertEqual(gateway.get(first["stored_url"]).status, 200)
+        self.wait_state(second, "stored")
 
     def test_a_wrong_directory_is_an_error_and_not_a_404(self):
         world = self.world()
@@ -489,15 +509,21 @@ class Failures(PictureTest):
         gateway = world.gateway(**self.place())
         eventually(lambda: self.redis("EXISTS", "arkrelay:{storage}:identity"), "the gateway's storage is known")
         other = pathlib.Path(self.folder, "other")
+        old = other / "20200101" / ("a" * 32)
+        old.parent.mkdir(parents=True)
+        old.touch()
+        begin = time.monotonic()
         worker = world.worker(**self.storage(STORAGE=other))
         worker.wait_for("this is not the storage of the other programs")
+        eventually(lambda: time.monotonic() - begin > 3, "a sweep would have begun")
         image = self.make(gateway)[-1].data["generated_images"][0]
-        self.assertEqual((worker.metric("arkrelay_storage_failing"), list(other.glob("2*"))), (1, []))
+        self.assertEqual((worker.metric("arkrelay_storage_failing"), list(other.glob("2*/*"))), (1, [old]))
         self.assertEqual((self.picture(image, "state"), gateway.get(image["stored_url"]).status), ("owed", 302))
         worker.stop()
         self.redis("DEL", "arkrelay:{storage}:identity")
         world.worker(**self.storage(STORAGE=other))
         self.wait_state(image, "stored")
+        eventually(lambda: not old.parent.exists(), "the old day is swept")
 
     def test_bytes_are_not_stored_in_another_directory(self):
         world = self.world()
@@ -553,7 +579,7 @@ class Doctor(PictureTest):
         other = world.gateway(STORAGE=pathlib.Path(self.folder, "other"), **options)
         eventually(lambda: [row for row in self.says(gateway) if "2 different storages" in row[1]], "two directories")
         self.assertEqual(other.stop(), 0)
-        (self.store / "tmp").rmdir()
+        self.break_storage()
         self.make(gateway)
         eventually(lambda: [row for row in self.says(gateway) if "cannot store pictures" in row[1]], "the trouble")
         self.assertEqual(worker.stop(), 0)

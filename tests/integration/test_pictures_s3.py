@@ -157,6 +157,16 @@ class Faults(BucketTest):
         self.bucket.store.stall.set()
         self.wait_state(image, "stored")
 
+    def test_a_write_that_outlasts_the_lease_is_no_lost_worker(self):
+        """OUTBOX_LEASE is shorter than STORAGE_TIMEOUT, and the server is slow: the picture must not be given up after five leases."""
+        gateway, worker = self.start(self.world(), OUTBOX_LEASE="1s")
+        self.bucket.store.stall.clear()
+        image = self.make(gateway)[-1].data["generated_images"][0]
+        worker.wait_for("the storage does not take pictures.*OUTBOX_LEASE")
+        self.assertEqual((self.picture(image, "state"), self.picture(image, "tries")), ("owed", None))
+        self.bucket.store.stall.set()
+        self.wait_state(image, "stored")
+
     def test_bytes_that_the_bucket_may_have_leave_it_again(self):
         """A PUT is executed, and its answer lost. The event has the bytes, so no task and no client would ever name the object."""
         gateway, worker = self.start(self.world(), ARK_RESPONSE_FORMAT="b64_json")

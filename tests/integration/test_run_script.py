@@ -48,9 +48,12 @@ class Newcomer(ProcessTest):
         return subprocess.run(["bash", "-ec", text], cwd=self.folder, env={"PATH": self.path, "HOME": str(self.folder)}, check=False,
                               capture_output=True, text=True, **options)
 
+    def start_script(self, address, **options):
+        return Program("run.sh", ["bash", "-c", f"exec {block_with('run.sh').strip()}"], cwd=str(self.folder),
+                       env={"PATH": self.path, "GATEWAY_LISTEN": address, "TMPDIR": str(self.folder), **options})
+
     def start(self, address, **options):
-        run = Program("run.sh", ["bash", "-c", f"exec {block_with('run.sh').strip()}"], cwd=str(self.folder),
-                      env={"PATH": self.path, "GATEWAY_LISTEN": address, "TMPDIR": str(self.folder), **options})
+        run = self.start_script(address, **options)
         run.wait_for("Press Ctrl-C to stop")
         return run
 
@@ -119,6 +122,39 @@ class Newcomer(ProcessTest):
                     done = self.run_block(command, timeout=DEADLINE)
                     self.assertEqual((done.returncode, done.stdout), (1, ""))
                     self.assertIn(f"run: {words}", done.stderr)
+
+    def test_two_builds_never_run_at_once(self):
+        built = self.folder / "built"
+        (self.folder / "tools/cmake").write_text(f"#!/bin/sh\ntouch {built}\n")
+        with open(self.folder / "build/lock", "w", encoding="utf-8") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            run = self.start_script(f"127.0.0.1:{free_port()}")
+            run.wait_for("run: another run.sh is building in this directory: waiting until it has finished")
+            self.assertFalse(built.exists())
+        run.wait_for("Press Ctrl-C to stop")
+        self.assertTrue(built.exists())
+        with open(self.folder / "build/lock", "w", encoding="utf-8") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)      # the lock is not held any longer than the build
+        self.stop(run)
+
+    def test_a_temporary_folder_that_no_redis_url_can_name(self):
+        for name in ("with a space", "what?", "x" * 100):
+            with self.subTest(name):
+                (self.folder / name).mkdir()
+                self.stop(self.start(f"127.0.0.1:{free_port()}", TMPDIR=str(self.folder / name)))
+
+    def test_missing_programs_of_redis_are_reported(self):
+        programs = self.folder / "programs"
+        programs.mkdir()
+        for program in pathlib.Path("/usr/bin").iterdir():
+            if not re.match("(redis|valkey)-", program.name):
+                (programs / program.name).symlink_to(program)
+        for missing in ("redis-server or valkey-server", "redis-cli"):
+            with self.subTest(missing):
+                if missing == "redis-cli":
+                    (programs / "redis-server").symlink_to("/bin/false")
+                run = self.run_block(f"PATH={self.folder}/tools:{programs} GATEWAY_LISTEN=127.0.0.1:{free_port()} ./scripts/run.sh", timeout=DEADLINE)
+                self.assertEqual((run.returncode, run.stderr), (1, f"run: {missing} is not in PATH\n"))
 
     def test_setup_env_writes_the_key(self):
         done = self.run_block(block_with("setup_env.sh"), input="a-key-of-mine\n\n")

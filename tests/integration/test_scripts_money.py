@@ -18,13 +18,20 @@ def utc(**after):
     return (datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(**after)).strftime("%Y%m%d")
 
 
+def request(*ids, client="shop", micros=10, caps=NO_CAPS, currency="USD"):
+    """The words of one request of RESERVE."""
+    return client, currency, micros, *caps, len(ids), *(word for id in ids for word in (id, f"{client}.{id}"))
+
+
 class MoneyTest(ScriptTest):
     def setUp(self):
         super().setUp()
         self.ledger = Scripts(self.redis, LEDGER)
 
     def reserve(self, *ids, client="shop", micros=10, caps=NO_CAPS, currency="USD", valid=60_000):
-        return self.ledger("reserve", client, currency, micros, *caps, valid, *(word for id in ids for word in (id, f"{client}.{id}")))
+        word, answer = self.ledger("reserve", valid, *request(*ids, client=client, micros=micros, caps=caps, currency=currency))
+        self.assertEqual(word, b"OK")
+        return answer
 
     def debt(self, id="t1", client="shop", model="m", currency="USD", micros=5, estimated=0, images=1, calls=1, epoch=None):
         return "\t".join(str(word) for word in (f"{client}.{id}", model, currency, micros, estimated, images, calls, epoch or int(time.time() * 1000)))
@@ -61,6 +68,28 @@ class Reserve(MoneyTest):
         answer = self.reserve("r1", "r2", "r3", caps=(30, 0, 0, 0))
         self.assertEqual((answer[0], [int(n) for n in answer[5:]]), (b"OK", [0, 30, 0, 30, 0, 30, 0, 30]))
         self.assertEqual({name: each.task for name, each in self.money().reservations.items()}, {f"r{n}": f"shop.r{n}" for n in (1, 2, 3)})
+
+    def test_several_requests_see_what_those_before_them_reserved(self):
+        capped = {"caps": (25, 0, 0, 45)}
+        word, *answers = self.ledger("reserve", 60_000, *request("r1", **capped), *request("r2", "r3", **capped), *request("s1", client="press", **capped),
+                                     *request("r4", **capped), *request("r5", micros=1, **capped), *request("s2", "s3", client="press", **capped),
+                                     *request("s4", client="press", **capped))
+        self.assertEqual((word, [(answer[0], answer[2]) for answer in answers]),
+                         (b"OK", [(b"OK", 0), (b"REFUSED", 1), (b"OK", 0), (b"OK", 0), (b"OK", 0), (b"REFUSED", 1), (b"OK", 0)]))
+        self.assertEqual([int(amount) for amount in answers[0][5:]], [0, 10, 0, 10, 0, 10, 0, 10], "as of each request")
+        self.assertEqual([int(amount) for amount in answers[6][5:]], [0, 20, 0, 20, 0, 41, 0, 41])
+        self.assertEqual((self.amounts(), self.amounts("press"), self.amounts("")), ((0, 21, 0, 21), (0, 20, 0, 20), (0, 41, 0, 41)))
+        self.assertEqual(set(self.money().reservations), {"r1", "s1", "r4", "r5", "s4"})
+        self.assertEqual({each.client for name, each in self.money().reservations.items() if name[0] == "s"}, {"press"})
+        self.assertEqual(self.ledger("reserve", 60_000, *request("s5", client="press", micros=5, **capped))[1][:3], [b"REFUSED", 0, 4])
+
+    def test_requests_in_two_currencies(self):
+        """While gateways are started again with other prices: each starts at 0, and the last one remains."""
+        _, first, second = self.ledger("reserve", 60_000, *request("r1"), *request("r2", client="press", currency="CNY", caps=(10, 0, 10, 0)))
+        self.assertEqual((first[0], second[0]), (b"OK", b"OK"))
+        records = self.redis("HMGET", LEDGER + "ledger", "shop", "press", "")
+        self.assertEqual([record.decode().split(" ")[0] for record in records], ["USD", "CNY", "CNY"])
+        self.assertEqual(records[1], records[2])
 
     def test_the_times_until_day_and_month_end(self):
         answer = self.reserve("r1")

@@ -279,6 +279,15 @@ class Erased(OutboxTest):
         self.redis("DEL", PREFIX + "picture:" + picture_id(1))
         self.assertEqual(self.settle(entry, "stored", "image/png", 1, "b" * 64, "s"), ["ERASED"])
 
+    def test_a_picture_is_not_at_ark_after_its_link_has_ended(self):
+        self.task_with_pictures()
+        day, created_at = self.hash()["day"], int(self.hash()["created_at"])
+        for state in ("owed", "failed"):        # owed: no worker copies pictures
+            self.redis("HSET", PREFIX + "picture:" + picture_id(1), "state", state, "created_at", created_at)
+            self.assertEqual(self.run_script("picture", picture_id(1), day), [b"PICTURE", state.encode(), URL.encode(), b"", b""])
+            self.redis("HSET", PREFIX + "picture:" + picture_id(1), "created_at", created_at - 86400000)
+            self.assertEqual(self.run_script("picture", picture_id(1), day), [b"PICTURE", state.encode(), b"", b"", b""])
+
     def test_a_wrong_day_finds_no_picture(self):
         self.task_with_pictures()
         self.assertEqual(self.run_script("picture", picture_id(1), "20200101"), [b"NONE"])

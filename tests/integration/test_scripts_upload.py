@@ -1,4 +1,4 @@
-"""UPLOAD and INPUTS: what a client has uploaded, for how long, and how much of it in a day."""
+"""UPLOAD, INPUTS and ERASE_UPLOAD: what a client has uploaded, for how long, and how much of it in a day."""
 
 import unittest
 
@@ -69,6 +69,25 @@ class Uploads(ScriptTest):
         self.assertEqual(self.field("a", "name"), "20261208/y")
         self.redis("DEL", PREFIX + "upload:a")
         self.assertEqual(self.upload("a", name="20261209/z", replaces="20261208/y"), ["GONE"])
+
+    def erase(self, sha, deleted=""):
+        return [part.decode() for part in self.shop("erase_upload", sha, deleted)]
+
+    def test_it_is_erased_after_its_objects(self):
+        self.assertEqual(self.erase("a"), ["NONE"])
+        self.upload("a", name="20991207/x")
+        self.assertEqual(self.erase("a"), ["NAMES", "20991207/x"])
+        self.upload("a", name="20991208/y", replaces="20991207/x")
+        self.assertEqual(self.erase("a", "20991207/x"), ["NAMES", "20991207/x 20991208/y"], "it was renewed meanwhile")
+        self.assertEqual(self.erase("a", "20991207/x 20991208/y"), ["ERASED"])
+        self.assertEqual(self.erase("a", "20991207/x 20991208/y"), ["NONE"])
+        self.assertEqual(self.redis("EXISTS", PREFIX + "upload:a"), 0)
+
+    def test_earlier_objects_are_known_until_they_are_swept(self):
+        self.upload("a", name="20200101/x")
+        for earlier, name in (("20200101/x", "20991207/y"), ("20991207/y", "20991208/z")):
+            self.upload("a", name=name, replaces=earlier)
+        self.assertEqual(self.erase("a"), ["NAMES", "20991207/y 20991208/z"])
 
     def test_count_and_bytes_of_a_day_are_limited(self):
         self.assertEqual(self.upload(count=1, size=10), ["OK"])

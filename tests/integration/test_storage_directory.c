@@ -548,6 +548,144 @@ static void test_a_sweep_stops_at_its_maximum(void **state)
     storage_world_end(&world);
 }
 
+static void make_folder(const struct storage_world *world, const char *name)
+{
+    char path[256];
+
+    (void)snprintf(path, sizeof(path), "%s/%s", world->path, name);
+    assert_int_equal(mkdir(path, 0700), 0);
+}
+
+static void make_file(const struct storage_world *world, const char *name)
+{
+    char path[256];
+    int fd;
+
+    (void)snprintf(path, sizeof(path), "%s/%s", world->path, name);
+    fd = open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+    assert_true(fd >= 0);
+    close(fd);
+}
+
+/* Cameras name folders like days. */
+static void test_a_sweep_keeps_the_files_of_others(void **state)
+{
+    struct storage_world world;
+
+    (void)state;
+    start_world(&world);
+    store_on(&world, TODAY - 9, 2);
+    make_folder(&world, "20240101");
+    make_file(&world, "20240101/IMG_0001.JPG");
+    make_file(&world, "20261128/notes.txt");
+    assert_int_equal(world_sweep(&world, TODAY, 100), STORAGE_FAILED);
+    assert_int_equal(world.deleted, 2);
+    assert_int_equal(count_entries(&world, "20240101"), 1);
+    assert_int_equal(count_entries(&world, "20261128"), 1);
+    storage_world_end(&world);
+}
+
+/* Neither a folder of somebody in a day, nor a file that has the name of a day. */
+static void test_a_sweep_passes_what_it_cannot_delete(void **state)
+{
+    struct storage_world world;
+
+    (void)state;
+    start_world(&world);
+    store_on(&world, TODAY - 9, 2);
+    store_on(&world, TODAY - 2, 3);
+    make_folder(&world, "20261128/notes");
+    make_file(&world, "20200101");
+    assert_int_equal(world_sweep(&world, TODAY, 100), STORAGE_FAILED);
+    assert_int_equal(world.deleted, 5);
+    assert_false(world.has_more);
+    assert_int_equal(count_entries(&world, "20261128"), 1);
+    assert_int_equal(world_sweep(&world, TODAY, 100), STORAGE_FAILED);
+    assert_int_equal(world.deleted, 0);
+    assert_false(world.has_more);
+    storage_world_end(&world);
+}
+
+/* -- the directory is removed while it is used */
+
+static void write_identity(const struct storage_world *world, const char *text)
+{
+    char path[256];
+    FILE *file;
+
+    (void)snprintf(path, sizeof(path), "%s/arkrelay-storage", world->path);
+    file = fopen(path, "we");
+    assert_non_null(file);
+    assert_true(fputs(text, file) >= 0);
+    (void)fclose(file);
+}
+
+static void remove_entry(const struct storage_world *world, const char *name)
+{
+    char path[256];
+
+    (void)snprintf(path, sizeof(path), "%s%s", world->path, name);
+    assert_int_equal(remove(path), 0);
+}
+
+static void test_a_removed_directory_of_temporary_files_is_created_again(void **state)
+{
+    unsigned char *bytes = world_picture(SMALL, 1);
+    struct storage_world world;
+
+    (void)state;
+    start_world(&world);
+    remove_entry(&world, "/tmp");
+    assert_int_equal(world_store(&world, bytes, SMALL, NAME), STORAGE_DONE);
+    assert_int_equal(world_get(&world, NAME, 0, -1), STORAGE_DONE);
+    free(bytes);
+    storage_world_end(&world);
+}
+
+static void nothing_is_known(struct storage_world *world, const unsigned char *bytes)
+{
+    struct spool *spool = NULL;
+
+    if (world_spool(world, bytes, SMALL, SMALL, SMALL, &spool) == STORAGE_DONE)
+        assert_int_equal(world_put(world, spool, NAME, "shop"), STORAGE_FAILED);
+    else
+        assert_int_equal(world->outcome.end, STORAGE_FAILED);
+    assert_null(spool_destroy(spool));
+    assert_int_equal(world_get(world, NAME, 0, -1), STORAGE_FAILED);
+    assert_int_equal(world_delete(world, NAME), STORAGE_FAILED);
+    assert_int_equal(world_sweep(world, TODAY, 10), STORAGE_FAILED);
+}
+
+/* Pictures must not count as missing then. Another directory is not taken for it. */
+static void test_a_removed_directory_is_used_again_when_it_is_restored(void **state)
+{
+    unsigned char *bytes = world_picture(SMALL, 1);
+    struct storage_world world;
+    char text[128];
+
+    (void)state;
+    start_world(&world);
+    (void)snprintf(text, sizeof(text), "arkrelay storage 1 %s\n",
+                   storage_identity(world.storage) + strlen("directory "));
+    assert_int_equal(world_store(&world, bytes, SMALL, NAME), STORAGE_DONE);
+    drain(&world);
+    remove_entry(&world, "/" NAME);
+    remove_entry(&world, "/20261207");
+    remove_entry(&world, "/tmp");
+    remove_entry(&world, "/arkrelay-storage");
+    remove_entry(&world, "");
+    nothing_is_known(&world, bytes);
+    assert_int_equal(mkdir(world.path, 0700), 0);
+    nothing_is_known(&world, bytes);
+    write_identity(&world, text);
+    assert_int_equal(world_get(&world, NAME, 0, -1), STORAGE_MISSING);
+    assert_int_equal(world_store(&world, bytes, SMALL, NAME), STORAGE_DONE);
+    assert_int_equal(world_get(&world, NAME, 0, -1), STORAGE_DONE);
+    assert_int_equal(count_entries(&world, "20261207"), 1);
+    free(bytes);
+    storage_world_end(&world);
+}
+
 /* -- other processes */
 
 static void test_the_identity_belongs_to_the_directory(void **state)
@@ -648,27 +786,15 @@ static const struct {
     const char *name, *path, *text; /* of its identity file */
     const char *why;
 } bad_directories[] = {
-    {"a relative path",             "storage",           NULL,                                                      "must begin with /"},
-    {"no parent",                   "/no/such/folder",   NULL,                                                      "cannot open it"   },
-    {"a file",                      "/etc/passwd",       NULL,                                                      "cannot open it"   },
-    {"a read-only file system",     "/proc/self/fdinfo", NULL,                                                      "cannot"           },
-    {"an empty identity",           NULL,                "",                                                        "is damaged"       },
-    {"an identity of another kind", NULL,                "arkrelay storage 2 0123456789abcdef0123456789abcdef\n",   "is damaged"       },
-    {"a long identity",             NULL,                "arkrelay storage 1 0123456789abcdef0123456789abcdef\n\n", "is damaged"       },
-    {"an identity in capitals",     NULL,                "arkrelay storage 1 0123456789ABCDEF0123456789abcdef\n",   "is damaged"       },
+    {"a relative path",             "storage",           NULL,                                                      "must begin with /"                        },
+    {"no parent",                   "/no/such/folder",   NULL,                                                      "cannot open /no/such/folder: No such file"},
+    {"a file",                      "/etc/passwd",       NULL,                                                      "cannot open /etc/passwd: Not a directory" },
+    {"a read-only file system",     "/proc/self/fdinfo", NULL,                                                      "cannot"                                   },
+    {"an empty identity",           NULL,                "",                                                        "is damaged"                               },
+    {"an identity of another kind", NULL,                "arkrelay storage 2 0123456789abcdef0123456789abcdef\n",   "is damaged"                               },
+    {"a long identity",             NULL,                "arkrelay storage 1 0123456789abcdef0123456789abcdef\n\n", "is damaged"                               },
+    {"an identity in capitals",     NULL,                "arkrelay storage 1 0123456789ABCDEF0123456789abcdef\n",   "is damaged"                               },
 };
-
-static void write_identity(const struct storage_world *world, const char *text)
-{
-    char path[256];
-    FILE *file;
-
-    (void)snprintf(path, sizeof(path), "%s/arkrelay-storage", world->path);
-    file = fopen(path, "we");
-    assert_non_null(file);
-    assert_true(fputs(text, file) >= 0);
-    (void)fclose(file);
-}
 
 static void test_unusable_directories_are_refused(void **state)
 {
@@ -716,6 +842,10 @@ int main(void)
         cmocka_unit_test(test_a_deleted_picture_is_missing),
         cmocka_unit_test(test_a_sweep_deletes_old_days_step_by_step),
         cmocka_unit_test(test_a_sweep_stops_at_its_maximum),
+        cmocka_unit_test(test_a_sweep_keeps_the_files_of_others),
+        cmocka_unit_test(test_a_sweep_passes_what_it_cannot_delete),
+        cmocka_unit_test(test_a_removed_directory_of_temporary_files_is_created_again),
+        cmocka_unit_test(test_a_removed_directory_is_used_again_when_it_is_restored),
         cmocka_unit_test(test_the_identity_belongs_to_the_directory),
         cmocka_unit_test(test_processes_that_start_at_once_read_the_same_identity),
         cmocka_unit_test(test_files_of_killed_processes_are_removed),

@@ -220,6 +220,10 @@ static const struct {
     { "fail 400 RequestTimeout",            STORAGE_FAILED, STORAGE_FAILED,  STORAGE_FAILED },
     { "fail 400 XMinioAdminBucketQuotaExceeded", STORAGE_FULL, STORAGE_FULL, STORAGE_FULL },
     { "fail 507 -",                         STORAGE_FULL,   STORAGE_FULL,    STORAGE_FULL },
+    { "fail 200 InternalError",             STORAGE_FAILED, STORAGE_FAILED,  STORAGE_FAILED },
+    { "fail 200 SlowDown",                  STORAGE_BUSY,   STORAGE_FAILED,  STORAGE_BUSY },
+    { "page 200",                           STORAGE_FAILED, STORAGE_FAILED,  STORAGE_FAILED },
+    { "page 202",                           STORAGE_FAILED, STORAGE_FAILED,  STORAGE_FAILED },
     { "reset",                              STORAGE_FAILED, STORAGE_FAILED,  STORAGE_FAILED },
 };
 /* clang-format on */
@@ -469,6 +473,8 @@ static void test_a_sweep_deletes_old_days_step_by_step(void **state)
     assert_int_equal(world.base.deleted, 0);
     assert_string_equal(s3_fixture_tell(&world.server, "fail 503 SlowDown"), "ok");
     assert_int_equal(world_sweep(&world.base, TODAY, 10), STORAGE_BUSY);
+    assert_string_equal(s3_fixture_tell(&world.server, "page 200"), "ok"); /* not a list without keys */
+    assert_int_equal(world_sweep(&world.base, TODAY, 10), STORAGE_FAILED);
     end_world(&world);
 }
 
@@ -489,6 +495,57 @@ static void test_a_sweep_continues_after_a_full_list(void **state)
     assert_int_equal(world_sweep(&world.base, TODAY, 1000), STORAGE_DONE);
     assert_int_equal(world.base.deleted, 50);
     assert_false(world.base.has_more);
+    end_world(&world);
+}
+
+static void seed(struct world *world, const char *begin, int count)
+{
+    char command[128];
+
+    for (int i = 0; i < count; i++) {
+        (void)snprintf(command, sizeof(command), "seed %s%d", begin, i);
+        assert_string_equal(s3_fixture_tell(&world->server, command), "ok");
+    }
+}
+
+/* A list has 200 keys. Those of others sort before, between and after the days. */
+static void test_a_sweep_passes_the_keys_of_others(void **state)
+{
+    static const char *const others[] = {"pre/0/",        "pre/2020-a/&amp;", "pre/20201340/", "pre/20201231-",
+                                         "pre/20210101.", "pre/2021x",        "pre/z/"};
+    static const char *const ours[] = {"pre/20201231/a", "pre/20210101/b", "pre/20261128/c"};
+    struct world world = {.prefix = "/pre"};
+    int deleted = 0;
+
+    (void)state;
+    start_world(&world);
+    for (size_t i = 0; i < ARRAY_LENGTH(others); i++)
+        seed(&world, others[i], 201);
+    for (size_t i = 0; i < ARRAY_LENGTH(ours); i++)
+        seed(&world, ours[i], 1);
+    do {
+        assert_int_equal(world_sweep(&world.base, TODAY, 10), STORAGE_DONE);
+        deleted += world.base.deleted;
+    } while (world.base.has_more);
+    assert_int_equal(deleted, ARRAY_LENGTH(ours));
+    end_world(&world);
+}
+
+/* An object lock, or the permissions of one key. */
+static void test_a_sweep_passes_what_it_may_not_delete(void **state)
+{
+    struct world world = {0};
+
+    (void)state;
+    start_world(&world);
+    seed(&world, "20261128/a", 3);
+    assert_string_equal(s3_fixture_tell(&world.server, "fail 403 AccessDenied DELETE"), "ok");
+    assert_int_equal(world_sweep(&world.base, TODAY, 10), STORAGE_DENIED);
+    assert_int_equal(world.base.deleted, 2);
+    assert_false(world.base.has_more);
+    assert_string_equal(s3_fixture_tell(&world.server, "keys"), "20261128/a0");
+    assert_int_equal(world_sweep(&world.base, TODAY, 10), STORAGE_DONE);
+    assert_int_equal(world.base.deleted, 1);
     end_world(&world);
 }
 
@@ -569,6 +626,8 @@ int main(void)
         cmocka_unit_test(test_a_deleted_picture_is_missing),
         cmocka_unit_test(test_a_sweep_deletes_old_days_step_by_step),
         cmocka_unit_test(test_a_sweep_continues_after_a_full_list),
+        cmocka_unit_test(test_a_sweep_passes_the_keys_of_others),
+        cmocka_unit_test(test_a_sweep_passes_what_it_may_not_delete),
         cmocka_unit_test(test_nothing_is_called_after_a_cancellation),
         cmocka_unit_test(test_gets_have_a_maximum),
     };

@@ -9,6 +9,7 @@ import socket
 import tempfile
 import threading
 import unittest
+import urllib.parse
 
 from gateway_case import FORGETFUL_ASAN
 from support.http_client import Connection, fetch
@@ -478,6 +479,62 @@ class Used(UploadTest):
         self.assertEqual((event, self.plan("third")["uploads"]), ("done", [self.world.redis("HGET", key, "name").decode()]))
         self.nothing_is_left(files=2)
 
+    def erase(self, gateway, upload, **headers):
+        return fetch(gateway.address, "DELETE", f"{PATH}/{upload}", headers=headers)
+
+    def test_its_client_erases_it(self):
+        keys = pathlib.Path(self.folder, "keys")
+        shop, press = Key("shop"), Key("press")
+        keys.write_text(shop.line() + press.line())
+        gateway = self.gateway(GATEWAY_KEYS_FILE=keys)
+        upload = self.add(gateway, **shop.header)
+        self.refused(self.erase(gateway, upload), 401, "unauthorized")
+        self.refused(self.erase(gateway, upload, **press.header), 404, "upload_not_found")
+        self.assertEqual(len(self.files()), 1)
+        self.assertEqual(self.erase(gateway, upload, **shop.header).status, 204)
+        self.nothing_is_left()
+        self.refused(self.erase(gateway, upload, **shop.header), 404, "upload_not_found")
+        answer = fetch(gateway.address, "POST", BASE + "/generate", {"urls": [upload]}, shop.header)
+        self.refused(answer, 422, "unknown_upload")
+        self.assertEqual(self.upload(gateway, **shop.header).status, 201)
+        self.assertEqual(self.erase(gateway, upload.replace(":", "%3A"), **shop.header).status, 204)
+        for bad in ("upload:", upload[:-1], upload + "0", upload[7:], upload.upper(), "upload:" + "é" * 32, "tmp"):
+            self.refused(self.erase(gateway, urllib.parse.quote(bad, safe=":"), **shop.header), 404, "upload_not_found")
+
+    def test_all_objects_of_an_upload_are_erased(self):
+        gateway, _ = self.start()
+        upload = self.add(gateway)
+        key = "arkrelay:{client:public}:upload:" + upload[7:]
+        name = self.world.redis("HGET", key, "name")
+        self.world.redis("HSET", key, "covers", self.world.redis("HGET", key, "until"))        # as on the next day
+        self.run_task(gateway, "user", [upload])
+        eventually(lambda: self.world.redis("HGET", key, "name") != name, "the object is copied")
+        self.assertEqual(len(self.files()), 2)
+        self.assertEqual(self.erase(gateway, upload).status, 204)
+        self.nothing_is_left()
+
+    def test_a_task_that_waits_for_an_erased_upload_is_not_charged(self):
+        gateway = self.gateway()
+        upload = self.add(gateway)
+        self.assertEqual(fetch(gateway.address, "POST", BASE + "/generate", {"urls": [upload], "task_id": "late", "prompt": sim("late")}).status, 202)
+        self.assertEqual(self.erase(gateway, upload).status, 204)
+        self.world.worker(**self.place(), WORKER_MAX_ATTEMPTS="1")
+        eventually(lambda: gateway.task("late").json()["status"] == "failed", "the task has ended")
+        end = gateway.task("late").json()["error"]
+        self.assertEqual((end["code"], end["charged"], self.world.ark.calls_of("late")), ("input_unavailable", "no", []))
+
+    def test_a_client_that_goes_away_has_erased_it(self):
+        gateway = self.gateway()
+        upload = self.add(gateway)
+        connection = Connection(gateway.address)
+        connection.send(f"DELETE {PATH}/{upload} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        connection.close()
+        eventually(lambda: self.erase(gateway, upload).status == 404, "it is erased")
+        self.nothing_is_left()
+
+    def test_without_a_storage_nothing_is_erased(self):
+        self.refused(self.erase(self.world.gateway(), "upload:" + "0" * 64), 404, "upload_not_found")
+
 
 class InABucket(Used):
     """The same with S3."""
@@ -512,6 +569,15 @@ class InABucket(Used):
         self.nothing_is_left()
         self.assertEqual(self.upload(gateway).status, 201)
         self.assertEqual([key.split("/")[0] for key in self.bucket.keys()], ["kept"])
+
+    def test_an_erasure_that_failed_can_be_repeated(self):
+        gateway = self.gateway()
+        upload = self.add(gateway)
+        self.bucket.fail(403, "AccessDenied", method="DELETE")
+        self.refused(self.erase(gateway, upload), 503, "storage_unavailable")
+        self.assertEqual(len(self.files()), 1)
+        self.assertEqual(self.erase(gateway, upload).status, 204)
+        self.nothing_is_left()
 
 
 if __name__ == "__main__":

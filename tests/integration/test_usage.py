@@ -112,6 +112,19 @@ class Reports(UsageTest):
         report = gateway.get(f"{BASE}/usage").json()
         self.assertEqual((report["counted"], report["rows"], report["spending"]["currency"]), (False, [], None))
 
+    def test_amounts_of_another_currency_are_not_those_of_the_limit(self):
+        """After a change of the currency the next reservation starts at 0, and until then there is none."""
+        today = day().strftime("%Y%m%d")
+        self.world.redis("HSET", f"{LEDGER}ledger", "shop", f"USD {today} 2 1 2 1", "", f"USD {today} 2 1 2 1")
+        models = self.enterContext(tempfile.NamedTemporaryFile("w", suffix=".json"))
+        models.write('{"currency":"CNY","models":[]}')
+        models.flush()
+        gateway = self.world.gateway(GATEWAY_CLIENT_SPEND_DAY="5", MODELS_FILE=models.name, GATEWAY_ADMIN_KEY=ADMIN)
+        nothing = {"limit": 5, "spent": 0, "reserved": 0}
+        self.assertEqual(gateway.get(f"{BASE}/usage").json()["spending"], {"currency": "CNY", "day": nothing, "month": {**nothing, "limit": None}})
+        report = fetch(gateway.address, "GET", "/admin/usage", None, {"Authorization": f"Bearer {ADMIN}"}).json()
+        self.assertEqual((report["spending"]["currency"], report["spending"]["day"]["spent"]), ("CNY", 0))
+
     def test_many_rows(self):
         """A period with as many rows as Redis keeps."""
         self.put(day().strftime("%Y%m%d"), *(((f"c{n}", "m", "USD"), f"1 1 1 {n} 0") for n in range(4000)))

@@ -65,6 +65,14 @@ class PictureTest(ProcessTest):
                              env={"PATH": os.environ["PATH"], "NO_COLOR": "1"})
         return [(check["status"], check["text"]) for check in json.loads(run.stdout)["checks"] if check["check"] == "storage"]
 
+    def break_storage(self):
+        """No picture can be stored until the storage is mended, whoever the user is: a file has the name of the directory of temporary files."""
+        (self.store / "tmp").rmdir()
+        (self.store / "tmp").touch()
+
+    def mend_storage(self):
+        (self.store / "tmp").unlink()
+
     def temporary(self):
         return [path.name for path in (self.store / "tmp").iterdir()]
 

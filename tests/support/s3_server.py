@@ -3,7 +3,8 @@
 The check follows "Authenticating Requests (AWS Signature Version 4)" of Amazon's documentation and shares no code with the programs. Objects are
 kept in memory. Prints its port, then obeys lines on stdin and answers each with one line:
 
-    fail STATUS CODE      the next request is answered with this error
+    fail STATUS CODE      the next request is answered with this error; a 2xx status makes it an error that looks like success
+    page STATUS           the next request is answered with a page of HTML, as a proxy or a login page does
     cut BYTES             the next GET ends its connection after so many bytes of the body
     lose                  the next request is executed, and its connection closed without an answer
     reset                 the next request's connection is closed in the middle of its body, without an answer
@@ -142,6 +143,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
             fault = self.take_fault(["fail"])
             if fault:
                 raise Refused(int(fault[1]), fault[2])
+            page = self.take_fault(["page"])
+            if page:
+                self.answer(int(page[1]), b"<html><body>Welcome</body></html>", [("Content-Type", "text/html"), ("ETag", '"page"')])
+                return
             if "Authorization" in self.headers:
                 payload = self.check_header(query)
                 if payload != hashlib.sha256(body).hexdigest():
@@ -200,7 +205,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def list(self, query):
         most = int(query.get("max-keys", 1000))
-        keys = sorted(key for key in self.store.objects if key.startswith(query.get("prefix", "")))
+        keys = sorted(key for key in self.store.objects if key.startswith(query.get("prefix", "")) and key > query.get("start-after", ""))
         items = "".join(f"<Contents><Key>{key}</Key><Size>{len(self.store.objects[key][0])}</Size></Contents>" for key in keys[:most])
         more = "true" if len(keys) > most else "false"
         self.answer(200, f'<?xml version="1.0"?><ListBucketResult><IsTruncated>{more}</IsTruncated>{items}</ListBucketResult>'.encode(),
@@ -215,7 +220,7 @@ class Server(http.server.ThreadingHTTPServer):
 
 def obey(store, words):
     with store.lock:
-        if words[0] in ("fail", "cut", "lose", "reset"):
+        if words[0] in ("fail", "page", "cut", "lose", "reset"):
             store.faults.append(words)
         elif words[0] == "seed":
             store.objects[words[1]] = (b"", [])

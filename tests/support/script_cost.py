@@ -37,16 +37,16 @@ class ScriptCost:
         self.account = Account(redis)
         self.serial = self.last = 0
 
-    def submit(self, id, request=REQUEST):
-        more = self.reserve(id) if self.ledger else ()
+    def submit(self, id, request=REQUEST, more=()):
         answer = self.scripts("submit", id, HASH, request, 2, TTL_MS, 100_000, 86_400_000, 100_000, "", 1, 0, PLAN, *more)
         assert answer[0] == b"NEW", answer
 
-    def reserve(self, id):
-        reservation = id[-24:]
-        answer = self.ledger("reserve", "public", "USD", 60_000, 0, 10**12, 0, 10**12, 5000, reservation, id)
-        assert answer[0] == b"OK", answer
-        return "", "", reservation, answer[1]
+    def reserve(self, ids):
+        """The words of SUBMIT for each id. One RESERVE for all of them, as a gateway sends it for the requests that came while it waited for the last one."""
+        terms = ("public", "USD", 60_000, 0, 10**12, 0, 10**12, 1)
+        _, *answers = self.ledger("reserve", 5000, *(word for id in ids for word in (*terms, id[-24:], id)))
+        assert [answer[0] for answer in answers] == [b"OK"] * len(ids), answers
+        return [("", "", id[-24:], answer[1]) for id, answer in zip(ids, answers)]
 
     def settle(self):
         _, *debts = self.scripts("debts", 100)
@@ -55,10 +55,11 @@ class ScriptCost:
 
     def run(self, tasks, links=("https://ark/1.jpeg",)):
         for _ in range(tasks // self.batch):
-            for n in range(self.batch):
-                self.serial += 1
-                self.last = self.serial
-                self.submit(f"public.{self.serial:032x}")
+            ids = [f"public.{self.serial + n:032x}" for n in range(1, self.batch + 1)]
+            self.serial += self.batch
+            self.last = self.serial
+            for id, more in zip(ids, self.reserve(ids) if self.ledger else [()] * self.batch):
+                self.submit(id, more=more)
             self.account.ask("worker-1", self.batch, m=news(held=0))
             self.work(self.batch, links)
             if self.ledger:

@@ -105,6 +105,10 @@ static const struct { const char *name, *text, *why; } broken[] = {
     { "a mode that is unknown",       ROW(",\"optimize_prompt\":[\"slow\"]"),   "models[0] (m): optimize_prompt: must be a list of: standard, fast" },
     { "an id of another row",         ROW(",\"id\":\"doubao-seedream-4-0-1\""), "models[0] (m): id: doubao-seedream-4-0-1 does not begin with a name of this row" },
     { "a name of another row",        ROW(",\"names\":[\"seedream-5.0\"]"),     "models[0] (m): names: seedream-5-0 is also a name of the row seedream-5-0-lite" },
+    { "two rows of one name",         "{\"models\":[{\"name\":\"m\",\"sizes\":[\"2K\"]},{\"name\":\"doubao-M\",\"sizes\":[\"4K\"]}]}",
+      "models[1] (doubao-M): name: m is also the name of a row above" },
+    { "a built-in row twice",         "{\"models\":[{\"name\":\"seedream-4-0\",\"sizes\":[\"2K\"]},{\"name\":\"seedream-4.0\",\"sizes\":[\"4K\"]}]}",
+      "models[1] (seedream-4.0): name: seedream-4-0 is also the name of a row above" },
     { "like a row that is not there", "{\"models\":[{\"name\":\"m\",\"like\":\"x\"}]}", "models[0] (m): like: must be the name of a row that is in the catalogue or above" },
     { "a price as a number",          PRICE("0.03"),                            "models[0] (m): price: must be an object with images and references, or null" },
     { "a price without images",       PRICE("{}"),                              "models[0] (m): price.images: must be a list of 1 to 4 prices" },
@@ -212,7 +216,30 @@ static void an_id_belongs_to_the_row_with_the_longest_name(void **state)
     (void)state;
     assert_string_equal(catalogue_find(all, "doubao-seedream-4-0-250828")->names[0], "seedream-4-0-250828");
     assert_string_equal(catalogue_find(all, "doubao-seedream-4-0-260101")->names[0], "seedream-4-0");
+    assert_null(strstr(catalogue_json(all),
+                       "[\"seedream-4-0\"]")); /* clients would take its limits and prices for those of the id */
+    assert_non_null(strstr(catalogue_json(all), "[\"seedream-4-0-250828\"]"));
+    for (size_t i = 0; catalogue_at(all, i); i++)
+        assert_string_not_equal(catalogue_at(all, i)->names[0], "seedream-4-0");
     catalogue_unref(all);
+}
+
+static void the_version_covers_rows_that_are_not_listed(void **state)
+{
+    struct catalogue *first =
+        extend("{\"models\":[{\"name\":\"m-1\",\"sizes\":[\"2K\"]},{\"name\":\"m\",\"id\":\"m\",\"sizes\":[\"2K\"]}]}");
+    struct catalogue *same = extend(
+        "{\"models\":[{\"name\":\"m\",\"id\":\"m-1\",\"sizes\":[\"2K\"]},{\"name\":\"m-1\",\"sizes\":[\"2K\"]}]}");
+    struct catalogue *other = extend(
+        "{\"models\":[{\"name\":\"m\",\"id\":\"m-1\",\"sizes\":[\"4K\"]},{\"name\":\"m-1\",\"sizes\":[\"2K\"]}]}");
+
+    (void)state;
+    assert_string_equal(catalogue_json(same), catalogue_json(other));
+    assert_string_not_equal(catalogue_version(same), catalogue_version(other));
+    assert_string_not_equal(catalogue_version(same), catalogue_version(first));
+    catalogue_unref(first);
+    catalogue_unref(same);
+    catalogue_unref(other);
 }
 
 static void an_empty_file_changes_nothing(void **state)
@@ -278,6 +305,7 @@ int main(void)
         cmocka_unit_test(changes_a_price_and_nothing_else),
         cmocka_unit_test(another_currency_drops_the_built_in_prices),
         cmocka_unit_test(an_id_belongs_to_the_row_with_the_longest_name),
+        cmocka_unit_test(the_version_covers_rows_that_are_not_listed),
         cmocka_unit_test(an_empty_file_changes_nothing),
         cmocka_unit_test(has_room_for_64_models),
         cmocka_unit_test(writes_amounts_without_trailing_zeros),

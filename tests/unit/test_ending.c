@@ -103,22 +103,42 @@ static struct bill make_bill(int images, int arrived)
 static void a_call_that_was_not_charged_costs_nothing(void **state)
 {
     const struct bill bill = make_bill(3, 0);
-    struct cost cost;
 
     (void)state;
-    assert_false(ending_cost(&(struct ending){.charge = CHARGE_NONE}, &bill, &cost));
-    assert_false(ending_cost(&(struct ending){.charge = CHARGE_VOID}, &bill, &cost));
+    assert_int_equal(ending_cost(&(struct ending){.charge = CHARGE_NONE}, &bill).micros, 0);
+    assert_int_equal(ending_cost(&(struct ending){.charge = CHARGE_VOID}, &bill).micros, 0);
 }
 
 static void an_unknown_outcome_costs_as_much_as_it_can(void **state)
 {
     const struct bill bill = make_bill(3, 0);
-    struct cost cost;
+    const struct cost cost = ending_cost(&(struct ending){.charge = CHARGE_UNKNOWN}, &bill);
 
     (void)state;
-    assert_true(ending_cost(&(struct ending){.charge = CHARGE_UNKNOWN}, &bill, &cost));
     assert_true(cost.known && cost.estimated);
     assert_int_equal(cost.micros, 3 * IMAGE_MICROS + REFERENCES_MICROS);
+}
+
+static void assert_cost_words(enum charge charge, const struct bill *bill, const char *want)
+{
+    const struct ending ending = {.charge = charge};
+    struct buf words;
+
+    buf_init(&words, PRICE_TEXT_MAX);
+    ending_write_cost(&words, &ending, bill);
+    assert_int_equal(buf_error(&words), 0);
+    assert_string_equal(buf_text(&words), want);
+    buf_deinit(&words);
+}
+
+static void the_log_has_the_cost(void **state)
+{
+    const struct bill bill = make_bill(3, 0), unknown = {.tariff = {.price = {.tier_count = 0}}};
+
+    (void)state;
+    assert_cost_words(CHARGE_UNKNOWN, &bill, "cost=0.091 currency=USD estimated=1");
+    assert_cost_words(CHARGE_VOID, &bill, "cost=0 currency=USD estimated=0");
+    assert_cost_words(CHARGE_UNKNOWN, &unknown, "cost=- currency=- estimated=0");
 }
 
 /* Two images arrived, and ARK counts three. */
@@ -130,12 +150,12 @@ static void a_charged_call_costs_what_arrived_and_what_ark_counts(void **state)
     struct cost cost;
 
     (void)state;
-    assert_true(ending_cost(&ending, &bill, &cost));
+    cost = ending_cost(&ending, &bill);
     assert_true(cost.known);
     assert_false(cost.estimated);
     assert_int_equal(cost.micros, 2 * IMAGE_MICROS + REFERENCES_MICROS);
     ark.generated = 3;
-    assert_true(ending_cost(&ending, &bill, &cost));
+    cost = ending_cost(&ending, &bill);
     assert_int_equal(cost.micros, 3 * IMAGE_MICROS + REFERENCES_MICROS);
 }
 
@@ -250,6 +270,7 @@ int main(void)
         cmocka_unit_test(a_call_that_was_not_charged_costs_nothing),
         cmocka_unit_test(an_unknown_outcome_costs_as_much_as_it_can),
         cmocka_unit_test(a_charged_call_costs_what_arrived_and_what_ark_counts),
+        cmocka_unit_test(the_log_has_the_cost),
         cmocka_unit_test(a_done_task_has_the_usage_and_the_cost),
         cmocka_unit_test(a_failed_task_has_the_error_and_what_ark_named),
         cmocka_unit_test(a_delayed_task_has_the_event_of_its_delay),

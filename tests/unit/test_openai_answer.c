@@ -18,6 +18,8 @@ enum { TEXT_MAX = 64 * 1024, RESULTS_MAX = 4 };
 #define LINK  "https://ark.example/a.jpeg?X-Tos-Signature=1"
 #define USAGE "\"usage\":{\"generated_images\":1,\"output_tokens\":100,\"total_tokens\":100}"
 #define ONE   "{\"generated_images\":[{\"index\":0,\"url\":\"" LINK "\",\"size\":\"1x2\"}]," USAGE "}"
+#define BIG                                                                                                            \
+    "{\"generated_images\":[{\"index\":0,\"url\":\"u\",\"size\":\"1x2\"}],\"usage\":{\"output_tokens\":9000000000000000000,\"total_tokens\":9000000000000000000}}"
 #define REFUSED                                                                                                        \
     "{\"index\":1,\"error\":{\"message\":\"no\",\"type\":\"image_generation_user_error\",\"param\":null,\"code\":\"ark_content_refused\",\"charged\":\"no\"}}"
 #define TOKENS(n)                                                                                                          \
@@ -25,21 +27,29 @@ enum { TEXT_MAX = 64 * 1024, RESULTS_MAX = 4 };
     ",\"total_tokens\":" #n "}"
 
 /* clang-format off */
-static const struct { const char *name; const char *done[RESULTS_MAX]; size_t count; enum openai_format format; const char *want; } answers[] = {
+static const struct { const char *name; const char *done[RESULTS_MAX]; size_t count; enum openai_format format; const char *want; bool png; } answers[] = {
     { "one link", {ONE}, 1, OPENAI_URL,
-      "{\"created\":1700000000,\"data\":[{\"url\":\"" LINK "\"}],\"output_format\":\"jpeg\",\"size\":\"1x2\"" TOKENS(100) "}" },
+      "{\"created\":1700000000,\"data\":[{\"url\":\"" LINK "\"}],\"output_format\":\"jpeg\",\"size\":\"1x2\"" TOKENS(100) "}", false },
     { "two tasks, the same size", {ONE, ONE}, 2, OPENAI_URL,
-      "{\"created\":1700000000,\"data\":[{\"url\":\"" LINK "\"},{\"url\":\"" LINK "\"}],\"output_format\":\"jpeg\",\"size\":\"1x2\"" TOKENS(200) "}" },
+      "{\"created\":1700000000,\"data\":[{\"url\":\"" LINK "\"},{\"url\":\"" LINK "\"}],\"output_format\":\"jpeg\",\"size\":\"1x2\"" TOKENS(200) "}", false },
     { "a group with two sizes", {"{\"generated_images\":[{\"index\":0,\"url\":\"u\",\"size\":\"1x2\"},{\"index\":2,\"url\":\"v\",\"size\":\"2x1\"}]," USAGE "}"}, 1, OPENAI_URL,
-      "{\"created\":1700000000,\"data\":[{\"url\":\"u\"},{\"url\":\"v\"}],\"output_format\":\"jpeg\"" TOKENS(100) "}" },
+      "{\"created\":1700000000,\"data\":[{\"url\":\"u\"},{\"url\":\"v\"}],\"output_format\":\"jpeg\"" TOKENS(100) "}", false },
     { "no usage of one task", {ONE, "{\"generated_images\":[{\"index\":0,\"url\":\"u\",\"size\":\"1x2\"}]}"}, 2, OPENAI_URL,
-      "{\"created\":1700000000,\"data\":[{\"url\":\"" LINK "\"},{\"url\":\"u\"}],\"output_format\":\"jpeg\",\"size\":\"1x2\"}" },
+      "{\"created\":1700000000,\"data\":[{\"url\":\"" LINK "\"},{\"url\":\"u\"}],\"output_format\":\"jpeg\",\"size\":\"1x2\"}", false },
     { "one of two failed", {ONE, NULL}, 2, OPENAI_URL,
-      "{\"created\":1700000000,\"data\":[{\"url\":\"" LINK "\"}],\"output_format\":\"jpeg\",\"size\":\"1x2\"" TOKENS(100) ",\"errors\":[" REFUSED "]}" },
+      "{\"created\":1700000000,\"data\":[{\"url\":\"" LINK "\"}],\"output_format\":\"jpeg\",\"size\":\"1x2\"" TOKENS(100) ",\"errors\":[" REFUSED "]}", false },
     { "base64 of a data URL", {"{\"generated_images\":[{\"index\":0,\"url\":\"data:image/png;base64,QUJD\",\"size\":\"1x2\"}]," USAGE "}"}, 1, OPENAI_B64_JSON,
-      "{\"created\":1700000000,\"data\":[{\"b64_json\":\"QUJD\"}],\"output_format\":\"png\",\"size\":\"1x2\"" TOKENS(100) "}" },
+      "{\"created\":1700000000,\"data\":[{\"b64_json\":\"QUJD\"}],\"output_format\":\"png\",\"size\":\"1x2\"" TOKENS(100) "}", false },
     { "a data URL as a link", {"{\"generated_images\":[{\"index\":0,\"url\":\"data:image/jpeg;base64,QUJD\",\"size\":\"1x2\"}]}"}, 1, OPENAI_URL,
-      "{\"created\":1700000000,\"data\":[{\"url\":\"data:image/jpeg;base64,QUJD\"}],\"output_format\":\"jpeg\",\"size\":\"1x2\"}" },
+      "{\"created\":1700000000,\"data\":[{\"url\":\"data:image/jpeg;base64,QUJD\"}],\"output_format\":\"jpeg\",\"size\":\"1x2\"}", false },
+    { "more tokens than an int64_t can add", {BIG, BIG}, 2, OPENAI_URL,
+      "{\"created\":1700000000,\"data\":[{\"url\":\"u\"},{\"url\":\"u\"}],\"output_format\":\"jpeg\",\"size\":\"1x2\"}", false },
+    { "fewer tokens in total than of the output", {"{\"generated_images\":[{\"index\":0,\"url\":\"u\",\"size\":\"1x2\"}],\"usage\":{\"output_tokens\":2,\"total_tokens\":1}}"}, 1, OPENAI_URL,
+      "{\"created\":1700000000,\"data\":[{\"url\":\"u\"}],\"output_format\":\"jpeg\",\"size\":\"1x2\"}", false },
+    { "a link that shows no format", {"{\"generated_images\":[{\"index\":0,\"url\":\"/p/20261208/0a\",\"size\":\"1x2\"}]}"}, 1, OPENAI_URL,
+      "{\"created\":1700000000,\"data\":[{\"url\":\"/p/20261208/0a\"}],\"output_format\":\"png\",\"size\":\"1x2\"}", true },
+    { "a link of jpeg, though png was asked for", {"{\"generated_images\":[{\"index\":0,\"url\":\"u.jpg?a=.png\",\"size\":\"1x2\"}]}"}, 1, OPENAI_URL,
+      "{\"created\":1700000000,\"data\":[{\"url\":\"u.jpg?a=.png\"}],\"output_format\":\"jpeg\",\"size\":\"1x2\"}", true },
 };
 
 static const struct { const char *name; struct openai_failure failure; int status; bool retry; } failures[] = {
@@ -62,7 +72,8 @@ static void test_answers(void **state)
     (void)state;
     for (size_t i = 0; i < ARRAY_LENGTH(answers); i++) {
         struct openai_result results[RESULTS_MAX] = {0};
-        const struct openai_answer answer = {results, answers[i].count, answers[i].format, 1700000000123};
+        const struct openai_answer answer = {results, answers[i].count, answers[i].format, 1700000000123,
+                                             answers[i].png};
         json_t *done[RESULTS_MAX] = {0};
         struct buf out;
 
@@ -96,7 +107,7 @@ static void test_events(void **state)
         "event: error\n"
         "data: {\"type\":\"error\",\"error\":{\"message\":\"m\",\"type\":\"server_error\",\"param\":null,"
         "\"code\":\"outcome_unknown\",\"charged\":\"unknown\"}}\n\n";
-    const struct openai_event event = {OPENAI_URL, 1700000000123, 1, false, false};
+    const struct openai_event event = {OPENAI_URL, 1700000000123, 1, false, false, true};
     const struct openai_failure failure = {"outcome_unknown", "m", "unknown", false};
     json_t *image = json_pack("{s:i,s:s,s:s}", "index", 0, "url", LINK, "size", "1x2");
     struct buf out;

@@ -48,6 +48,9 @@ static const struct {
     {"stream",         "True",                 "{\"image\": [\"u\"], \"stream\": true}"               },
     {"stream",         "1",                    "{\"image\": [\"u\"], \"stream\": \"1\"}"              },
     {"image[]",        "v",                    "{\"image\": [\"v\", \"u\"]}"                          },
+    {"n",              "null",                 "{\"image\": [\"u\"], \"n\": null}"                    },
+    {"size",           "null",                 "{\"image\": [\"u\"], \"size\": null}"                 },
+    {"prompt",         "null",                 "{\"image\": [\"u\"], \"prompt\": \"null\"}"           },
 };
 
 static void test_texts(void **state)
@@ -104,10 +107,12 @@ static void test_files(void **state)
     add_file(&form, "image", EDIT_REFUSED);
     add_file(&form, "mask", EDIT_REFUSED);
     add_file(&form, "prompt", EDIT_REFUSED);
-    assert_int_equal(errors.count, 3);
+    add_file(&form, "markup", EDIT_REFUSED);
+    assert_int_equal(errors.count, 4);
     assert_string_equal(errors.fields[0].detail, "must be at most 14 images");
     assert_string_equal(errors.fields[1].detail, "is not supported: ARK has no masks");
     assert_string_equal(errors.fields[2].pointer, "/prompt");
+    assert_string_equal(errors.fields[3].detail, "is not supported: ARK has no markup");
     edit_form_deinit(&form);
 }
 
@@ -124,12 +129,14 @@ static void test_complaints(void **state)
     add(&form, "size", "\xff", 1);
     add(&form, "user", "u", 1);
     add(&form, "user", "u", 1);
+    add(&form, "model", "m\0n", 3);
     assert_non_null(edit_form_finish(&form));
-    assert_int_equal(errors.count, 4);
+    assert_int_equal(errors.count, 5);
     assert_string_equal(errors.fields[0].pointer, "/prompt");
-    assert_string_equal(errors.fields[1].detail, "must be a text in UTF-8");
+    assert_string_equal(errors.fields[1].detail, "must be a text in UTF-8 without NUL characters");
     assert_string_equal(errors.fields[2].detail, "is given twice");
-    assert_string_equal(errors.fields[3].pointer, "/image");
+    assert_string_equal(errors.fields[3].detail, "must be a text in UTF-8 without NUL characters");
+    assert_string_equal(errors.fields[4].pointer, "/image");
     edit_form_deinit(&form);
 }
 

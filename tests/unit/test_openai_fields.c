@@ -71,6 +71,8 @@ static const struct { const char *name, *body, *native; int n; bool stream; enum
     { "fields without effect",           "{" P ",\"quality\":\"hd\",\"style\":\"vivid\",\"moderation\":\"low\",\"output_compression\":80,"
                                          "\"partial_images\":2,\"input_fidelity\":\"high\",\"user\":\"u\",\"safety_identifier\":\"s\"}", NATIVE, 1, false, OPENAI_URL,
                                          "quality, style, moderation, output_compression, partial_images, input_fidelity, user, safety_identifier" },
+    { "complexity, which ARK lacks",     "{" P ",\"complexity\":\"high\"}", NATIVE, 1, false, OPENAI_URL, "complexity" },
+    { "an unknown field that is null",   "{" P ",\"promt\":null,\"svg\":null,\"frame_count\":null}", NATIVE, 1, false, OPENAI_URL, "" },
     { "fields that ask for nothing",     "{" P ",\"quality\":\"auto\",\"moderation\":\"auto\",\"partial_images\":0,\"background\":\"auto\"}", NATIVE, 1, false, OPENAI_URL, "" },
     { "jpeg, which all models make",     "{" P ",\"output_format\":\"jpeg\"}", "{\"max_images\":1,\"output_format\":\"jpeg\",\"prompt\":\"p\",\"urls\":[]}", 1, false, OPENAI_URL, "" },
     { "jpeg under its other name",       "{" P ",\"output_format\":\"jpg\"}", "{\"max_images\":1,\"output_format\":\"jpeg\",\"prompt\":\"p\",\"urls\":[]}", 1, false, OPENAI_URL, "" },
@@ -130,6 +132,9 @@ static const struct { const char *name, *body, *pointers; } bad[] = {
     { "an unknown mode",            "{" P ",\"optimize_prompt_options\":{\"mode\":\"x\"}}", "/optimize_prompt" },
     { "a transparent background",   "{" P ",\"background\":\"transparent\"}",            "/background" },
     { "a mask",                     "{" P ",\"mask\":\"" URL "\"}",                      "/mask" },
+    { "a markup",                   "{" P ",\"markup\":\"" URL "\"}",                    "/markup" },
+    { "frames of a GIF",            "{" P ",\"frame_count\":4,\"frame_duration_ms\":100}", "/frame_count /frame_duration_ms" },
+    { "an author of SVG",           "{" P ",\"svg\":{\"model\":\"m\"}}",               "/svg" },
     { "a private image",            "{" P ",\"image\":\"http://127.0.0.1/\"}",           "/urls/0" },
     { "an image that is a number",  "{" P ",\"image\":[1]}",                             "/urls/0" },
     { "a model that is a number",   "{" P ",\"model\":1}",                               "/model" },

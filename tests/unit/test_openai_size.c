@@ -55,7 +55,7 @@ static const struct { const char *name, *text; bool valid; } texts[] = {
 };
 
 static const struct { const char *name, *list; size_t count; const char *at; } lists[] = {
-    { "the default",              OPENAI_DEFAULT_ALIASES,   7, NULL },
+    { "the default",              OPENAI_DEFAULT_ALIASES,  14, NULL },
     { "none",                     "",                       0, NULL },
     { "spaces and empty items",   " , a = b ,, c ,",        2, NULL },
     { "a name twice",             "a,b=c,a=d",              0, "a=d" },

@@ -49,6 +49,7 @@ struct run {
     const char *args[ARGS_MAX];        /* after the program's name */
     const char *environment[ARGS_MAX]; /* NAME=value */
     const char *env_file;              /* content of .env; NULL: no file */
+    const char *out_file;              /* takes the output; NULL: `out` does */
     char *out, *err;
     struct values values;
 };
@@ -104,7 +105,8 @@ static enum options_outcome load(const struct place *place, struct run *run)
         argv[argc] = strdup(run->args[argc - 1]);
     for (int i = 0; i < ARGS_MAX && run->environment[i]; i++)
         environment[i] = strdup(run->environment[i]);
-    world.out = open_memstream(&run->out, &out_len);
+    world.out = run->out_file ? fopen(run->out_file, "w") : open_memstream(&run->out, &out_len);
+    assert_non_null(world.out);
     world.err = open_memstream(&run->err, &err_len);
     outcome = options_load_from(&world, &table, argc, argv, &run->values);
     fclose(world.out);
@@ -683,6 +685,22 @@ static void test_print_config(void **state)
     forget(&bad);
 }
 
+static void test_output_that_cannot_be_written(void **state)
+{
+    const char *const flags[] = {"--help", "--help=man", "--version", "--print-config"};
+
+    for (size_t i = 0; i < ARRAY_LENGTH(flags); i++) {
+        struct run run = {
+            .args = {flags[i]},
+            .out_file = "/dev/full",
+        };
+
+        assert_int_equal(load(*state, &run), OPTIONS_BAD);
+        assert_string_equal(run.err, "prog: cannot write the output\n");
+        forget(&run);
+    }
+}
+
 /* --print-config > .env results in the same configuration, except for secrets. */
 static void test_a_printed_configuration_reads_back(void **state)
 {
@@ -750,6 +768,7 @@ int main(void)
         WITH_PLACE(test_a_long_default_is_cut_in_the_help),
         WITH_PLACE(test_version),
         WITH_PLACE(test_print_config),
+        WITH_PLACE(test_output_that_cannot_be_written),
         WITH_PLACE(test_a_printed_configuration_reads_back),
         WITH_PLACE(test_shared_rows),
     };

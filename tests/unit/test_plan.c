@@ -18,6 +18,7 @@
 #define PRO        "doubao-seedream-5-0-pro-260628"
 #define FIVE_5     "doubao-seedream-5-5-261028"
 #define T2I        "doubao-seedream-3-0-t2i-250415"
+#define EDIT       "doubao-seededit-3-0-i2i-250628"
 #define EP         "ep-20260101120000-abcde"
 #define SIZE(text) .size = (char *)(uintptr_t)(text)
 #define V          "\"catalogue\":\"V\""
@@ -34,6 +35,11 @@ static const struct request_defaults rich = {.model = PRO,
                                              .output_format = TASK_PNG,
                                              .optimize_prompt = TASK_FAST,
                                              .background = TASK_TRANSPARENT};
+
+/* Sizes in pixels that only some models take. */
+static const struct request_defaults pixels = {.model = FOUR, .prompt = "", .size = "1024x1024", .max_images = 3};
+static const struct request_defaults wide = {.model = FOUR, .prompt = "", .size = "4096x4096", .max_images = 3};
+static const struct request_defaults narrow = {.model = FOUR, .prompt = "", .size = "8193x512", .max_images = 3};
 
 #define P4(call)                                                                                                       \
     "\"price\":{\"call\":" call ",\"currency\":\"USD\",\"exact\":true,\"image\":30000,\"images\":[[0,30000]]}"
@@ -68,6 +74,20 @@ static const struct { const char *name; const struct request_defaults *defaults;
       "{" V ",\"images\":100,\"layers\":true,\"model\":\"" FIVE_5 "\"," P55 ",\"size\":\"2K\",\"watermark\":false}" },
     { "an old model without a price",    &rich, 0, {.model = (char *)(uintptr_t)T2I, SIZE("1024x1024"), .guidance_scale = 255},
       "{" V ",\"guidance_scale\":2.55,\"images\":1,\"model\":\"" T2I "\",\"prompt\":\"P\",\"size\":\"1024x1024\",\"watermark\":true}" },
+    { "default pixels that the model takes", &pixels, 0, {.url_count = 0},
+      "{" V ",\"images\":3,\"model\":\"" FOUR "\"," P4("90000") ",\"size\":\"1024x1024\",\"stream\":true,\"watermark\":false}" },
+    { "too few default pixels",          &pixels, 14, {.model = (char *)(uintptr_t)LITE},
+      "{" V ",\"images\":1,\"model\":\"" LITE "\"," LITE_PRICE ",\"stream\":true,\"watermark\":false}" },
+    { "too many default pixels",         &wide, 0, {.model = (char *)(uintptr_t)PRO},
+      "{" V ",\"images\":1,\"model\":\"" PRO "\"," PPRO("90000", "") ",\"watermark\":false}" },
+    { "default pixels that are too narrow", &narrow, 0, {.max_images = 3},
+      "{" V ",\"images\":3,\"model\":\"" FOUR "\"," P4("90000") ",\"stream\":true,\"watermark\":false}" },
+    { "default pixels where there are none", &pixels, 1, {.model = (char *)(uintptr_t)EDIT},
+      "{" V ",\"images\":1,\"model\":\"" EDIT "\",\"watermark\":false}" },
+    { "default pixels of an endpoint id", &wide, 0, {.model = (char *)(uintptr_t)EP, .max_images = 1},
+      "{" V ",\"images\":1,\"model\":\"" EP "\",\"size\":\"4096x4096\",\"watermark\":false}" },
+    { "layers in the size of the reference", &plain, 1, {.model = (char *)(uintptr_t)FIVE_5, .layers_given = true, .layers = true, SIZE("auto")},
+      "{" V ",\"images\":100,\"layers\":true,\"model\":\"" FIVE_5 "\"," P55 ",\"size\":\"auto\",\"watermark\":false}" },
     { "an endpoint id gets no defaults", &rich, 1, {.model = (char *)(uintptr_t)EP, .max_images = 1},
       "{" V ",\"images\":1,\"model\":\"" EP "\",\"prompt\":\"P\",\"watermark\":true}" },
     { "an endpoint id as requested",  &plain, 1, {.model = (char *)(uintptr_t)EP, .web_search_given = true, .web_search = true, .seed_given = true, .seed = -1},

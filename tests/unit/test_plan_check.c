@@ -82,6 +82,9 @@ static const struct { const char *name, *model; size_t references; struct task_s
     { "layers of lite",                LITE,   1,  {LAYERS},                           "/layers " LITE " makes no layers\n" },
     { "layers of two",                 PRO,    2,  {LAYERS},                           "/layers " PRO " makes layers of exactly 1 reference image, not 2\n" },
     { "layers in pixels",              PRO,    1,  {LAYERS, SIZE("1024x1024")},        "/size " PRO " makes layers in a size that is a keyword, not in pixels\n" },
+    { "layers in the size of the reference", PRO, 1, {LAYERS, SIZE("auto")},             "" },
+    { "that size without layers",      PRO,    1,  {SIZE("auto")},                     "/size " PRO " takes 1K, 1.5K, 2K or <width>x<height>\n" },
+    { "layers in a keyword of others", PRO,    1,  {LAYERS, SIZE("4K")},               "/size " PRO " takes 1K, 1.5K, 2K or auto for layers\n" },
     { "layers and a number",           PRO,    1,  {LAYERS, .max_images = 4},          "/max_images " PRO " decides on the number of layers itself, at most 17 with the base\n" },
     { "several at once",               PRO,    11, {.max_images = 3, SEARCH},          "/max_images " PRO " makes at most 1 image per call, not 3\n"
                                                    "/urls " PRO " takes at most 10 reference images, not 11\n"

@@ -137,6 +137,25 @@ static void test_error_codes(void **state)
     }
 }
 
+static void test_an_error_is_no_success_whatever_its_status(void **state)
+{
+    static const char page[] = "<html></html>";
+
+    (void)state;
+    assert_int_equal(s3_end_of(200, ""), STORAGE_DONE);
+    assert_int_equal(s3_end_of(204, ""), STORAGE_DONE);
+    assert_int_equal(s3_end_of(200, "InternalError"), STORAGE_FAILED);
+    assert_int_equal(s3_end_of(200, "SlowDown"), STORAGE_BUSY);
+    assert_int_equal(s3_end_of(200, "AnythingElse"), STORAGE_FAILED);
+    assert_true(s3_is_done(200, "", 0));
+    assert_true(s3_is_done(204, "", 0));
+    assert_true(s3_is_done(201, "\r\n", 2));
+    assert_false(s3_is_done(202, "", 0)); /* it is not done yet */
+    assert_false(s3_is_done(200, page, sizeof(page) - 1));
+    assert_false(s3_is_list(page, sizeof(page) - 1));
+    assert_false(s3_is_list("", 0));
+}
+
 static void test_lists(void **state)
 {
     static const char body[] = "<ListBucketResult><IsTruncated>true</IsTruncated><Contents><Key>a/b</Key></Contents>"
@@ -145,6 +164,7 @@ static void test_lists(void **state)
     size_t at = 0;
 
     (void)state;
+    assert_true(s3_is_list(body, sizeof(body) - 1));
     assert_true(s3_list_is_truncated(body, sizeof(body) - 1));
     assert_false(s3_list_is_truncated("", 0));
     assert_true(s3_next_key(body, sizeof(body) - 1, &at, &key));
@@ -164,6 +184,7 @@ int main(void)
         cmocka_unit_test(test_bucket_urls_give_the_object_url),
         cmocka_unit_test(test_invalid_bucket_urls_are_refused),
         cmocka_unit_test(test_error_codes),
+        cmocka_unit_test(test_an_error_is_no_success_whatever_its_status),
         cmocka_unit_test(test_lists),
     };
 

@@ -64,6 +64,35 @@ static void test_a_name_is_split(void **state)
     assert_string_equal(file, "abc");
 }
 
+static const struct {
+    const char *text, *day;
+} days_after[] = {
+    {"",           "19700101"},
+    {"0/a",        "19700101"},
+    {"2020-a",     "20200101"},
+    {"20201231",   "20201231"},
+    {"20201231-",  "20201231"},
+    {"20201231/",  "20210101"},
+    {"20201231/a", "20210101"},
+    {"202012310",  "20210101"},
+    {"20201340/a", "20210101"},
+    {"2021x",      "20220101"},
+    {"z",          "99991231"},
+    {"\xff",       "99991231"},
+};
+
+static void test_the_day_that_sorts_after_a_text(void **state)
+{
+    char day[STORAGE_DAY_SIZE];
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LENGTH(days_after); i++) {
+        print_message("  %s\n", days_after[i].text);
+        storage_day_write(day, storage_day_after(days_after[i].text, strlen(days_after[i].text)));
+        assert_string_equal(day, days_after[i].day);
+    }
+}
+
 static void test_ids_are_random_and_valid(void **state)
 {
     char first[STORAGE_ID_SIZE], second[STORAGE_ID_SIZE], name[STORAGE_NAME_SIZE];
@@ -260,6 +289,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_names_are_validated),
         cmocka_unit_test(test_a_name_is_split),
+        cmocka_unit_test(test_the_day_that_sorts_after_a_text),
         cmocka_unit_test(test_ids_are_random_and_valid),
         cmocka_unit_test(test_days_match_the_calendar),
         cmocka_unit_test(test_the_day_of_a_time),

@@ -1,5 +1,6 @@
 #include "worker/job/ending.h"
 
+#include "common/base/money.h"
 #include "common/task/task_event.h"
 #include "worker/ark/result.h"
 #include "worker/job/payload.h"
@@ -76,24 +77,34 @@ int64_t ending_delay_ms(const struct ending *ending, const struct attempt *attem
     return ending->charge == CHARGE_UNKNOWN && delay_ms < UNKNOWN_DELAY_MIN_MS ? UNKNOWN_DELAY_MIN_MS : delay_ms;
 }
 
-bool ending_cost(const struct ending *ending, const struct bill *bill, struct cost *out)
+static bool is_charged(enum charge charge)
 {
+    return charge == CHARGE_KNOWN || charge == CHARGE_UNKNOWN;
+}
+
+struct cost ending_cost(const struct ending *ending, const struct bill *bill)
+{
+    struct cost cost = price_calls(&bill->tariff, ending->charge == CHARGE_UNKNOWN ? 1 : 0);
     struct ark_lost lost;
 
-    switch (ending->charge) {
-    case CHARGE_NONE:
-    case CHARGE_VOID:
-        return false;
-    case CHARGE_UNKNOWN:
-        *out = price_calls(&bill->tariff, 1);
-        out->estimated = true;
-        return true;
-    case CHARGE_KNOWN:
-        lost = ark_result_lost(ending->ark);
-        *out = price_call(&bill->tariff, &bill->images, lost.made, lost.missing);
-        return true;
-    }
-    return false;
+    if (ending->charge == CHARGE_UNKNOWN)
+        cost.estimated = cost.known;
+    if (ending->charge != CHARGE_KNOWN)
+        return cost;
+    lost = ark_result_lost(ending->ark);
+    return price_call(&bill->tariff, &bill->images, lost.made, lost.missing);
+}
+
+void ending_write_cost(struct buf *out, const struct ending *ending, const struct bill *bill)
+{
+    const struct cost cost = ending_cost(ending, bill);
+
+    buf_add_text(out, "cost=");
+    if (cost.known)
+        money_add(out, cost.micros);
+    else
+        buf_add_char(out, '-');
+    buf_addf(out, " currency=%s estimated=%d", cost.known ? bill->tariff.currency : "-", cost.estimated);
 }
 
 /* -- the message for FINISH */
@@ -142,11 +153,11 @@ static void write_data(struct buf *out, const struct ending *ending, const struc
 int ending_write(struct end_message *out, const struct ending *ending, const struct attempt *attempt,
                  const struct bill *bill)
 {
-    struct cost cost;
+    const struct cost cost = ending_cost(ending, bill);
 
     write_data(&out->data, ending, attempt);
     buf_init(&out->cost, PRICE_TEXT_MAX);
-    if (ending_cost(ending, bill, &cost))
+    if (is_charged(ending->charge))
         price_write(&out->cost, &cost, bill->tariff.currency);
     out->report = (struct report_end){.action = ending->action,
                                       .charge = ending->charge,

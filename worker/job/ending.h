@@ -63,8 +63,11 @@ bool action_ends_task(enum verdict_action action);   /* false: the task goes bac
 int64_t ending_delay_ms(const struct ending *ending, const struct attempt *attempt, const struct backoff *backoff,
                         double dice);
 
-/* What the call costs by what is known of its charge. False: nothing. */
-bool ending_cost(const struct ending *ending, const struct bill *bill, struct cost *out);
+/* What the call costs, by what is known of its charge; 0 if it was not charged. */
+struct cost ending_cost(const struct ending *ending, const struct bill *bill);
+
+/* For logs: "cost=0.06 currency=USD estimated=0"; "cost=-" if the price is not known. */
+void ending_write_cost(struct buf *out, const struct ending *ending, const struct bill *bill);
 
 struct end_message {
     struct report_end report; /* its texts are those below */

@@ -397,26 +397,33 @@ void job_confirm(struct permit *permit, bool first)
     act_on(job, job->kept, ark_call_result(&job->call));
 }
 
-static void log_verdict(const struct job_body *job, const struct verdict *verdict, const struct ark_result *ark)
+static void log_call(const struct job_body *job, const struct ending *ending)
 {
+    const struct ark_result *ark = ending->ark;
     char plain[VERDICT_WORDS_MAX], words[LOG_WORDS_MAX];
+    struct buf cost;
 
     if (!log_enabled(LOG_INFO))
         return;
+    buf_init(&cost, PRICE_TEXT_MAX);
+    ending_write_cost(&cost, ending, &job->bill);
     log_info(
-        "job", verdict_action_name(verdict->action),
-        "task=%s attempt=%d call=%s images=%d failed=%d charge=%s code=%s status=%d ark_request=%s ms=%lld words=%s",
-        job->id, job->attempt.number, job->call_id, ark->images, ark->failed, charge_name(verdict->charge),
-        verdict->problem < PROBLEM_COUNT ? problem_code(verdict->problem) : "-", ark->http_status,
+        "job", verdict_action_name(ending->action),
+        "task=%s attempt=%d call=%s images=%d failed=%d charge=%s %s code=%s status=%d ark_request=%s ms=%lld words=%s",
+        job->id, job->attempt.number, job->call_id, ark->images, ark->failed, charge_name(ending->charge),
+        buf_text(&cost), ending->problem < PROBLEM_COUNT ? problem_code(ending->problem) : "-", ark->http_status,
         *ark->request_id ? ark->request_id : "-", (long long)(clock_monotonic_ms() - job->started_ms),
-        log_quote(words, sizeof(words), redact(plain, sizeof(plain), verdict->words)));
+        log_quote(words, sizeof(words), redact(plain, sizeof(plain), ending->words)));
+    buf_deinit(&cost);
 }
 
 static void act_on(struct job_body *job, const struct verdict *verdict, const struct ark_result *ark)
 {
-    log_verdict(job, verdict, ark);
+    const struct ending ending = ending_of_call(verdict, ark);
+
+    log_call(job, &ending);
     worker_metrics_call(job->context->metrics, verdict, job_permit_call_ms(&job->permit));
-    job_end(job, ending_of_call(verdict, ark));
+    job_end(job, ending);
 }
 
 /* -- REPORTING: the end of the attempt goes to Redis */

@@ -21,7 +21,8 @@ struct copy {
     struct spool *spool;
     struct storage_call *put; /* PUTTING */
     struct loop_timer *soon;  /* a failure at the start is reported from the loop */
-    enum copy_end end;        /* for `soon` */
+    struct loop_timer *late;
+    enum copy_end end; /* for `soon` */
     bool is_ended;
 };
 
@@ -135,6 +136,12 @@ static void copy_on_soon(void *arg)
     copy_finish(copy, copy->end, STORAGE_DONE, copy->words);
 }
 
+/* The download has a shorter limit of its own, so a disk or a server does not answer. */
+static void copy_on_late(void *arg)
+{
+    copy_finish(arg, COPY_STORAGE, STORAGE_FAILED, "storing takes longer than OUTBOX_LEASE allows");
+}
+
 /* The end is reported from the loop. */
 static void end_soon(struct copy *copy, enum copy_end end, const char *words)
 {
@@ -173,8 +180,10 @@ struct copy *copy_start(const struct copy_setup *setup)
         return NULL;
     copy->setup = *setup;
     copy->soon = loop_timer_create(setup->loop, copy_on_soon, copy);
-    if (!copy->soon)
+    copy->late = loop_timer_create(setup->loop, copy_on_late, copy);
+    if (!copy->soon || !copy->late)
         return copy_destroy(copy);
+    loop_timer_start(copy->late, setup->end_ms);
     (void)snprintf(copy->name, sizeof(copy->name), "%s", setup->name);
     (void)snprintf(copy->owner, sizeof(copy->owner), "%s", setup->owner);
     copy_fetch(copy);
@@ -192,6 +201,7 @@ struct copy *copy_destroy(struct copy *copy)
         storage_cancel(copy->put);
     spool_destroy(copy->spool);
     loop_timer_destroy(copy->soon);
+    loop_timer_destroy(copy->late);
     free(copy);
     return NULL;
 }

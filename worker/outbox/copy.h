@@ -38,6 +38,7 @@ struct copy_setup {
     const struct link_rules *rules;
     const char *link, *name, *owner; /* copied; name: of the object */
     int64_t first_byte_ms, total_ms; /* of the download */
+    int64_t end_ms;                  /* of all: after that, the storage counts as failed */
     int64_t size_max;
     void (*on_end)(struct copy *copy, const struct copy_outcome *outcome, void *arg);
     void *arg;

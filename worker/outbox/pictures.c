@@ -248,7 +248,8 @@ static void copies_start(struct outbox_entry *entry)
                                                     .name = picture->name,
                                                     .owner = picture->owner,
                                                     .first_byte_ms = FIRST_BYTE_MS,
-                                                    .total_ms = config->copy_ms,
+                                                    .total_ms = config->lease_ms / 2,
+                                                    .end_ms = config->lease_ms * 9 / 10,
                                                     .size_max = SIZE_MAX_BYTES,
                                                     .on_end = picture_on_copied,
                                                     .arg = picture});

@@ -33,7 +33,7 @@ struct pictures_config {
     struct metrics *metrics;           /* may be NULL */
     const struct storage_check *check; /* while it fails nothing is done */
     int concurrency;
-    int64_t copy_ms;       /* a download may take */
+    int64_t lease_ms;      /* a download may take half of it */
     int64_t link_retry_ms; /* until the next try where a link or its image is at fault */
 };
 

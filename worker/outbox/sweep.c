@@ -8,6 +8,7 @@
 #include "common/base/loop_timer.h"
 #include "common/base/random.h"
 #include "common/storage/storage.h"
+#include "common/task/storage_check.h"
 #include "worker/metrics/metrics.h"
 
 enum { SWEEP_MS = 60 * 60 * 1000, FIRST_MS = 1000, BATCH = 200 };
@@ -47,6 +48,10 @@ static void sweep_on_timer(void *arg)
 {
     struct sweep *sweep = arg;
 
+    if (!storage_check_passed(sweep->config.check)) {
+        loop_timer_start(sweep->timer, FIRST_MS);
+        return;
+    }
     loop_timer_start(sweep->timer, SWEEP_MS / 2 + (int64_t)(random_unit() * SWEEP_MS));
     sweep_run(sweep);
 }

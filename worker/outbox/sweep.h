@@ -1,5 +1,7 @@
 /* sweep - deletes the pictures of days that have passed, about once an hour
  *
+ * Nothing is deleted until Redis has said that this is the storage of all programs: it may be a directory that STORAGE names by mistake.
+ *
  * Every worker with the role outbox sweeps. A picture that another worker has deleted already is not an error.
  *
  * Ownership: borrows everything in its config.   Threads: loop thread only.
@@ -10,11 +12,13 @@
 struct loop;
 struct metrics;
 struct storage;
+struct storage_check;
 struct sweep;
 
 struct sweep_config {
     struct loop *loop;
     struct storage *storage;
+    const struct storage_check *check;
     struct metrics *metrics; /* may be NULL */
 };
 

@@ -25,6 +25,17 @@ local function has_room()
   return (count_max == '0' or count_max - (count or 0) >= 1) and (bytes_max == '0' or bytes_max - (size or 0) - bytes >= 0)
 end
 
+-- The object that is replaced stays until its day, and is swept within a day after it: tasks may have its name.
+local function keep_earlier()
+  local names = {}
+  for earlier in ((redis.call('HGET', entry, 'earlier') or '') .. ' ' .. replaces):gmatch('%S+') do
+    if earlier:sub(1, 8) >= day_of(at - 2 * A_DAY) then
+      table.insert(names, earlier)
+    end
+  end
+  redis.call('HSET', entry, 'earlier', table.concat(names, ' '))
+end
+
 local held = sha ~= '' and redis.call('HGET', entry, 'name')
 if held and (name == '' or held ~= replaces) then
   local h = redis.call('HMGET', entry, 'until', 'covers', 'type', 'bytes', 'width', 'height')
@@ -39,6 +50,9 @@ if not held and not has_room() then
 end
 if name == '' then
   return { 'OK' }
+end
+if held then
+  keep_earlier()
 end
 redis.call('HSET', entry, 'name', name, 'covers', covers)
 if not held then

@@ -7,7 +7,7 @@ void api_admin_usage(struct http_exchange *exchange, void *arg)
 {
     const struct api_context *context = arg;
 
-    usage_report(context->commands, exchange,
+    usage_report(context, exchange,
                  &(struct usage_request){.is_counted = context->usage || context->spend_day || context->spend_month,
                                          .day_max = context->spend_day,
                                          .month_max = context->spend_month});

@@ -17,6 +17,7 @@ http_handler_fn api_task_cancel;     /* POST /tasks/{id}/cancel */
 http_handler_fn api_task_erase;      /* DELETE /tasks/{id} */
 http_handler_fn api_picture;         /* GET /p/{day}/{id}: a stored picture */
 http_handler_fn api_upload;          /* POST /uploads: store an image for later requests; takes its body itself */
+http_handler_fn api_upload_erase;    /* DELETE /uploads/{id} */
 http_handler_fn api_picture_erase;   /* DELETE /p/{day}/{id} */
 http_handler_fn api_models;          /* GET /models: what each model can do and costs */
 http_handler_fn api_usage;           /* GET /usage: what the client's tasks have cost */

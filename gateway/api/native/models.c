@@ -31,7 +31,7 @@ static void add_defaults(struct buf *out, const struct api_context *context)
 
     buf_add_text(out, "\"defaults\":{");
     models_add_text(out, "model", defaults->model);
-    if (row->listed)
+    if (row->is_exact)
         models_add_text(out, "listed_as", row->id);
     models_add_text(out, "size", defaults->size);
     buf_addf(out, ",\"max_images\":%d,\"max_paid_calls\":%d,\"watermark\":%s", (int)defaults->max_images,

@@ -73,6 +73,14 @@ static int64_t seconds_left(const struct picture *picture)
     return ((int64_t)picture->day + 1) * DAY_S - clock_wall_ms() / 1000;
 }
 
+static void add_about(struct picture *picture, const char *caching)
+{
+    http_add_header(picture->exchange, "Cache-Control", caching);
+    http_add_header(picture->exchange, "ETag", picture->etag);
+    http_add_header(picture->exchange, "Accept-Ranges", "bytes");
+    http_add_header(picture->exchange, "Cross-Origin-Resource-Policy", "cross-origin");
+}
+
 /* Browsers may cache a picture for a day, but not longer than the storage keeps it. */
 static void add_caching(struct picture *picture)
 {
@@ -80,20 +88,16 @@ static void add_caching(struct picture *picture)
     char value[HEADER_SIZE];
 
     (void)snprintf(value, sizeof(value), "private, max-age=%" PRId64, left_s < DAY_S ? left_s : DAY_S);
-    http_add_header(picture->exchange, "Cache-Control", value);
-    http_add_header(picture->exchange, "ETag", picture->etag);
-    http_add_header(picture->exchange, "Accept-Ranges", "bytes");
-    http_add_header(picture->exchange, "Cross-Origin-Resource-Policy", "cross-origin");
+    add_about(picture, value);
 }
 
-/* `?download` saves the picture under this name instead of showing it; NULL: not requested. The name is ours, so it needs no escaping. */
+/* `?download`, with any value, saves the picture under this name instead of showing it; NULL: not requested. The name is ours, so it needs no
+ * escaping. */
 static const char *download_name(const struct picture *picture, const char *media_type, char out[FILE_NAME_SIZE])
 {
-    const struct http_request *request = http_exchange_request(picture->exchange);
     const char *slash = strchr(media_type, '/');
-    char unused[8];
 
-    if (!http_text_is(request->query, "download") && !http_request_query(request, "download", unused, sizeof(unused)))
+    if (!http_request_has_query(http_exchange_request(picture->exchange), "download"))
         return NULL;
     (void)snprintf(out, FILE_NAME_SIZE, "picture-%.*s.%s", LOG_ID_LEN, picture->id, slash ? slash + 1 : "bin");
     return out;
@@ -166,15 +170,16 @@ static void begin_answer(struct picture *picture, const struct storage_about *ab
     struct byte_range wanted = byte_range_read(request, picture->etag, about->size);
     char value[HEADER_SIZE];
 
-    add_caching(picture);
-    if (wanted.kind == BYTE_RANGE_NONE_MATCH) {
-        answer_alone(picture, 304, NULL, 0);
-        return;
-    }
     if (wanted.kind == BYTE_RANGE_OUTSIDE) {
         (void)snprintf(value, sizeof(value), "bytes */%" PRId64, about->size);
         http_add_header(exchange, "Content-Range", value);
+        add_about(picture, "no-store"); /* a cache must not give it to requests without this range */
         answer_alone(picture, 416, NULL, 0);
+        return;
+    }
+    add_caching(picture);
+    if (wanted.kind == BYTE_RANGE_NONE_MATCH) {
+        answer_alone(picture, 304, NULL, 0);
         return;
     }
     add_disposition(picture, about);

@@ -25,9 +25,6 @@
 #include "gateway/uploads/upload.h"
 #include "gateway/uploads/uploads.h"
 
-#define WORDS_OTHER_STORAGE                                                                                            \
-    "This gateway has another STORAGE than the other programs. Its operator has to correct that."
-
 enum { RESPONSE_MAX = 1024, PARTS_MAX = 16 };
 
 _Static_assert((int)API_UPLOAD_BODY_MAX >= (int)UPLOAD_BYTES_MAX, "the body has the image, and the framing of a form");
@@ -274,7 +271,7 @@ void api_upload(struct http_exchange *exchange, void *arg)
     else if (context->draining)
         respond_problem(exchange, PROBLEM_DRAINING, NULL);
     else if (storage_check_failed(context->storage_check))
-        respond_problem(exchange, PROBLEM_STORAGE_UNAVAILABLE, WORDS_OTHER_STORAGE);
+        respond_problem(exchange, PROBLEM_STORAGE_UNAVAILABLE, UPLOADS_OTHER_STORAGE);
     else if (!respond_if_unacceptable(exchange, "application", "json") && check_upload_head(exchange))
         upload_room_ask(context, exchange, upload_on_admitted); /* before the body is read */
 }

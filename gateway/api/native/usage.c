@@ -14,7 +14,7 @@ void api_usage(struct http_exchange *exchange, void *arg)
     int64_t day_max = client_limit(client, CLIENT_SPEND_DAY), month_max = client_limit(client, CLIENT_SPEND_MONTH);
     bool is_limited = day_max || month_max || context->spend_day || context->spend_month;
 
-    usage_report(context->commands, exchange,
+    usage_report(context, exchange,
                  &(struct usage_request){.client = client->name,
                                          .is_counted = context->usage || is_limited,
                                          .day_max = day_max,

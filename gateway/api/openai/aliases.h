@@ -14,7 +14,9 @@
 enum { OPENAI_ALIASES_MAX = 64, OPENAI_ALIAS_SIZE = 129 };
 
 #define OPENAI_DEFAULT_ALIASES                                                                                         \
-    "gpt-image-1,gpt-image-1-mini,gpt-image-1.5,gpt-image-2,chatgpt-image-latest,dall-e-2,dall-e-3"
+    "gpt-image-1,gpt-image-1-mini,gpt-image-1.5,gpt-image-2,gpt-image-2-2026-04-21,"                                   \
+    "gpt-image-2.5-sunburst,gpt-image-2.5-sunburst-2026-09-08,gpt-image-2.5-flare,gpt-image-2.5-flare-2026-09-08,"     \
+    "gpt-image-2.6-sunburst,gpt-image-2.6-flare,chatgpt-image-latest,dall-e-2,dall-e-3"
 
 struct openai_alias {
     char name[OPENAI_ALIAS_SIZE];

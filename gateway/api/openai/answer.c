@@ -5,8 +5,9 @@
 #include <string.h>
 
 #include "common/base/buf.h"
+#include "common/base/macros.h"
 
-enum { SECOND_MS = 1000 };
+enum { SECOND_MS = 1000, TOKENS_MAX = 1000 * 1000 * 1000 /* of one task */ };
 
 /* Around the base64 of a stored picture. */
 #define B64_BEGIN "\"b64_json\":\""
@@ -56,14 +57,25 @@ static bool text_ends_with(const char *text, size_t len, const char *end)
     return len >= end_len && memcmp(text + len - end_len, end, end_len) == 0;
 }
 
-/* As far as the URL shows. */
-static const char *output_format_of(const json_t *image)
+/* What the URL shows; that of a stored picture shows nothing. */
+static const char *output_format_of(const json_t *image, bool asked_for_png)
 {
+    static const struct {
+        const char *begin, *end, *format;
+    } rows[] = {
+        {"data:image/png", "",      "png" },
+        {"data:",          "",      "jpeg"},
+        {"",               ".png",  "png" },
+        {"",               ".jpeg", "jpeg"},
+        {"",               ".jpg",  "jpeg"},
+    };
     const char *url = image_text(image, "url");
-    bool is_png = strncmp(url, "data:image/png", strlen("data:image/png")) == 0 ||
-                  text_ends_with(url, strcspn(url, "?#"), ".png");
 
-    return is_png ? "png" : "jpeg";
+    for (size_t i = 0; i < ARRAY_LENGTH(rows); i++)
+        if (strncmp(url, rows[i].begin, strlen(rows[i].begin)) == 0 &&
+            text_ends_with(url, strcspn(url, "?#"), rows[i].end))
+            return rows[i].format;
+    return asked_for_png ? "png" : "jpeg";
 }
 
 /* -- the whole answer */
@@ -104,12 +116,15 @@ static void add_size(struct buf *out, const struct openai_answer *answer)
     add_image_text(out, "size", size);
 }
 
+/* False: ARK has not reported a plausible number. */
 static bool add_tokens(const struct openai_result *result, const char *name, int64_t *sum)
 {
     const json_t *value = json_object_get(json_object_get(result->done, "usage"), name);
 
+    if (!json_is_integer(value) || json_integer_value(value) < 0 || json_integer_value(value) > TOKENS_MAX)
+        return false;
     *sum += json_integer_value(value);
-    return json_is_integer(value);
+    return true;
 }
 
 /* ARK counts no tokens of the input. */
@@ -121,6 +136,8 @@ static void add_usage(struct buf *out, const struct openai_answer *answer)
         if (answer->results[i].done && (!add_tokens(&answer->results[i], "output_tokens", &output) ||
                                         !add_tokens(&answer->results[i], "total_tokens", &total)))
             return;
+    if (total < output)
+        return;
     buf_addf(out,
              ",\"usage\":{\"input_tokens\":%" PRId64 ",\"input_tokens_details\":{\"image_tokens\":0,\"text_tokens\":0},"
              "\"output_tokens\":%" PRId64 ",\"total_tokens\":%" PRId64 "}",
@@ -150,7 +167,7 @@ void openai_answer_begin(struct buf *out, const struct openai_answer *answer)
 
 void openai_answer_end(struct buf *out, const struct openai_answer *answer)
 {
-    buf_addf(out, "],\"output_format\":\"%s\"", output_format_of(openai_answer_image(answer, 0)));
+    buf_addf(out, "],\"output_format\":\"%s\"", output_format_of(openai_answer_image(answer, 0), answer->png));
     add_size(out, answer);
     add_usage(out, answer);
     add_errors(out, answer);
@@ -205,7 +222,8 @@ static void begin_image_event(struct buf *out, const struct openai_event *event)
 static void end_image_event(struct buf *out, const struct openai_event *event, const json_t *image)
 {
     buf_addf(out, ",\"background\":\"%s\",\"created_at\":%" PRId64 ",\"output_format\":\"%s\",\"quality\":\"auto\",",
-             event->transparent ? "transparent" : "opaque", event->created_ms / SECOND_MS, output_format_of(image));
+             event->transparent ? "transparent" : "opaque", event->created_ms / SECOND_MS,
+             output_format_of(image, event->png));
     add_image_text(out, "size", image_text(image, "size"));
     buf_addf(out, ",\"task\":%d,\"index\":%" PRId64, event->task,
              (int64_t)json_integer_value(json_object_get(image, "index")));

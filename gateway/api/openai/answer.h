@@ -30,6 +30,7 @@ struct openai_answer {
     size_t count;
     enum openai_format format;
     int64_t created_ms;
+    bool png; /* what ARK was asked for */
 };
 
 size_t openai_answer_images(const struct openai_answer *answer);
@@ -56,6 +57,7 @@ struct openai_event {
     int64_t created_ms;
     int task;               /* number of the task in its order */
     bool transparent, edit; /* edit: its events are image_edit.completed and image_edit.failed */
+    bool png;               /* what ARK was asked for */
 };
 
 /* image_generation.completed; `image` has url, index and size. */

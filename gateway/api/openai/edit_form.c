@@ -88,14 +88,26 @@ static json_t *read_boolean(const char *text)
     return strcmp(text, "false") == 0 || strcmp(text, "False") == 0 ? json_false() : NULL;
 }
 
-/* NULL: not UTF-8. */
+/* Node's SDK tells its users to write null so. A prompt may be any text. */
+static bool is_null(const char *name, const char *text)
+{
+    return strcmp(text, "null") == 0 && strcmp(name, "prompt") != 0;
+}
+
+/* NULL: not UTF-8, or with a NUL character, which would end the text. */
 static json_t *read_text(const char *name, const char *text, size_t len)
 {
-    enum text_type type = strlen(text) == len ? type_of(name) : TEXT_STRING;
-    json_t *value = type == TEXT_INTEGER   ? read_integer(text)
-                    : type == TEXT_REAL    ? read_real(text)
-                    : type == TEXT_BOOLEAN ? read_boolean(text)
-                                           : NULL;
+    enum text_type type = type_of(name);
+    json_t *value;
+
+    if (strlen(text) != len)
+        return NULL;
+    if (is_null(name, text))
+        return json_null();
+    value = type == TEXT_INTEGER   ? read_integer(text)
+            : type == TEXT_REAL    ? read_real(text)
+            : type == TEXT_BOOLEAN ? read_boolean(text)
+                                   : NULL;
 
     return value ? value : json_stringn(text, len);
 }
@@ -121,15 +133,23 @@ static enum edit_part begin_image(struct edit_form *form)
     return EDIT_IMAGE;
 }
 
+static void refuse_file(struct edit_form *form, const char *name)
+{
+    bool is_mask = strcmp(name, "mask") == 0, is_markup = strcmp(name, "markup") == 0;
+
+    edit_form_complain(form, name,
+                       is_mask     ? "is not supported: ARK has no masks"
+                       : is_markup ? "is not supported: ARK has no markup"
+                                   : "is not a file of this request");
+}
+
 enum edit_part edit_form_begin_part(struct edit_form *form, const struct http_multipart_part *part)
 {
     if (!part->is_file)
         return begin_text(form, part->name);
     if (is_image(part->name))
         return begin_image(form);
-    edit_form_complain(form, part->name,
-                       strcmp(part->name, "mask") == 0 ? "is not supported: ARK has no masks"
-                                                       : "is not a file of this request");
+    refuse_file(form, part->name);
     return EDIT_REFUSED;
 }
 
@@ -149,7 +169,7 @@ void edit_form_end_text(struct edit_form *form)
     if (buf_error(&form->text))
         edit_form_complain(form, form->name, "is too long");
     else if (!value)
-        edit_form_complain(form, form->name, "must be a text in UTF-8");
+        edit_form_complain(form, form->name, "must be a text in UTF-8 without NUL characters");
     else if (is_image(form->name))
         form->no_memory |= json_array_append(form->images, value) != 0;
     else if (json_object_get(form->root, form->name))

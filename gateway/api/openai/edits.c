@@ -25,6 +25,7 @@
 #include "gateway/request/headers.h"
 #include "gateway/response/respond.h"
 #include "gateway/uploads/upload.h"
+#include "gateway/uploads/uploads.h"
 
 enum { PARTS_MAX = 64 };
 
@@ -64,9 +65,14 @@ static void edit_on_closed(void *arg)
     edit_free(arg);
 }
 
+static void count_refusal(const struct api_context *context, enum problem problem)
+{
+    orders_count(context->orders, OPENAI_EDITS, problem_retryable(problem) ? OPENAI_REFUSED : OPENAI_INVALID);
+}
+
 static void edit_refuse(struct edit *edit, enum problem problem, const char *detail, int64_t wait_ms)
 {
-    orders_count(edit->context->orders, OPENAI_EDITS, wait_ms ? OPENAI_REFUSED : OPENAI_INVALID);
+    count_refusal(edit->context, problem);
     if (wait_ms)
         respond_problem_after(edit->exchange, problem, wait_ms);
     else
@@ -243,19 +249,23 @@ static void edit_on_admitted(struct http_exchange *exchange, const redisReply *r
 {
     static const struct http_body_sink sink = {edit_on_bytes, edit_on_end};
     const struct http_multipart_limits limits = {.parts_max = PARTS_MAX, .total_max = API_EDIT_BODY_MAX};
+    const struct api_context *context = arg;
     char boundary[HTTP_BOUNDARY_SIZE];
     struct edit *edit;
 
-    if (!upload_room_granted(exchange, reply))
+    if (!upload_room_granted(exchange, reply)) {
+        count_refusal(context, PROBLEM_UPLOADS_PER_DAY);
         return;
+    }
     edit = calloc(1, sizeof(*edit));
     if (!edit) {
+        count_refusal(context, PROBLEM_INTERNAL);
         respond_problem(exchange, PROBLEM_INTERNAL, NULL);
         return;
     }
     (void)edit_head_problem(http_exchange_request(exchange), boundary);
     edit->exchange = exchange;
-    edit->context = arg;
+    edit->context = context;
     edit->flaw = PROBLEM_COUNT;
     validate_begin(&edit->errors);
     edit_form_init(&edit->form, &edit->errors);
@@ -280,10 +290,9 @@ void api_openai_edits(struct http_exchange *exchange, void *arg)
         upload_room_ask(context, exchange, edit_on_admitted);
         return;
     }
-    orders_count(context->orders, OPENAI_EDITS,
-                 problem == PROBLEM_DRAINING || problem == PROBLEM_STORAGE_UNAVAILABLE ? OPENAI_REFUSED
-                                                                                       : OPENAI_INVALID);
+    count_refusal(context, problem);
     respond_problem(exchange, problem,
-                    problem == PROBLEM_UPLOAD_CONTENT_TYPE ? "Send the fields and the images as multipart/form-data."
-                                                           : NULL);
+                    problem == PROBLEM_UPLOAD_CONTENT_TYPE   ? "Send the fields and the images as multipart/form-data."
+                    : problem == PROBLEM_STORAGE_UNAVAILABLE ? UPLOADS_OTHER_STORAGE
+                                                             : NULL);
 }

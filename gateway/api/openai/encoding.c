@@ -34,7 +34,9 @@ struct piece {
     char *before, *after;
     size_t before_len, after_len;
     bool has_picture, is_stored;
-    bool is_read; /* only the end of its text is left to write */
+    bool is_open;  /* the storage has the picture, and waits to be asked for its bytes */
+    bool is_begun; /* the text in front of the picture is written */
+    bool is_read;  /* only the end of its text is left to write */
     int day;
     char id[STORAGE_ID_SIZE];
 };
@@ -85,10 +87,16 @@ static void schedule(struct encoding *encoding)
     loop_defer(encoding->encodings->loop, &encoding->step, encoding_on_step, encoding);
 }
 
-static void fail(struct encoding *encoding, const struct piece *piece, const char *why)
+static void report_failure(struct encoding *encoding, const struct piece *piece, const char *why, bool is_gone)
 {
     log_warn("openai", "cannot send a picture as base64", "picture=%.*s why=\"%s\"", LOG_ID_LEN, piece->id, why);
-    encoding->events.on_failed(encoding->events.arg);
+    encoding->events.on_failed(is_gone, encoding->events.arg);
+}
+
+/* A later request may get the picture. */
+static void fail(struct encoding *encoding, const struct piece *piece, const char *why)
+{
+    report_failure(encoding, piece, why, false);
 }
 
 /* -- is the picture stored? */
@@ -108,7 +116,7 @@ static void encoding_on_known(const redisReply *reply, int err, void *arg)
         encoding->asked_for = NULL;
         encoding_step(encoding);
     } else {
-        fail(encoding, piece, state ? state : "unknown");
+        report_failure(encoding, piece, state ? state : "unknown", !state || strcmp(state, "erased") == 0);
     }
 }
 
@@ -157,12 +165,6 @@ static bool must_wait(struct encoding *encoding)
     return true;
 }
 
-static void read_on(struct encoding *encoding)
-{
-    if (!must_wait(encoding))
-        storage_get_next(encoding->get);
-}
-
 /* As one write. False: out of memory, and the owner was told. */
 static bool write_two(struct encoding *encoding, struct piece *piece, const char *first, size_t first_len,
                       const char *second, size_t second_len)
@@ -200,11 +202,39 @@ static void end_picture(struct encoding *encoding, struct piece *piece)
         drop_first(encoding);
 }
 
+static void begin_answer(struct encoding *encoding)
+{
+    if (!encoding->gathers)
+        return;
+    encoding->gathers = false;
+    encoding->events.on_begin(encoding->events.arg);
+}
+
+/* The picture is open, and the text in front of it may not be written yet: opening can fail, and then the answer is an error. */
+static void read_on(struct encoding *encoding)
+{
+    struct piece *piece = TAILQ_FIRST(&encoding->pieces);
+
+    if (!piece->is_begun) {
+        if (!encoding->gathers && must_wait(encoding))
+            return;
+        begin_answer(encoding);
+        piece->is_begun = true;
+        if (!write_two(encoding, piece, piece->before, piece->before_len, "", 0))
+            return;
+    }
+    if (!must_wait(encoding))
+        storage_get_next(encoding->get);
+}
+
 static void encoding_on_open(const struct storage_about *about, struct storage_range *range, void *arg)
 {
+    struct encoding *encoding = arg;
+
     (void)about;
     (void)range;
-    read_on(arg);
+    TAILQ_FIRST(&encoding->pieces)->is_open = true;
+    read_on(encoding);
 }
 
 static void encoding_on_bytes(const char *bytes, size_t len, void *arg)
@@ -247,15 +277,16 @@ static void read_picture(struct encoding *encoding, const struct piece *piece)
 
 static void write_piece(struct encoding *encoding, struct piece *piece)
 {
-    if (must_wait(encoding))
+    if (!encoding->gathers && must_wait(encoding))
         return;
     if (piece->is_read) {
         end_picture(encoding, piece);
     } else if (piece->has_picture) {
-        if (write_two(encoding, piece, piece->before, piece->before_len, "", 0))
-            read_picture(encoding, piece);
-    } else if (write_two(encoding, piece, piece->before, piece->before_len, piece->after, piece->after_len)) {
-        drop_first(encoding);
+        read_picture(encoding, piece);
+    } else {
+        begin_answer(encoding);
+        if (write_two(encoding, piece, piece->before, piece->before_len, piece->after, piece->after_len))
+            drop_first(encoding);
     }
 }
 
@@ -280,10 +311,6 @@ static void encoding_step(struct encoding *encoding)
         return;
     if (unstored && (encoding->gathers || unstored == first)) {
         await(encoding, unstored);
-    } else if (encoding->gathers) {
-        encoding->gathers = false;
-        schedule(encoding);
-        encoding->events.on_begin(encoding->events.arg);
     } else if (first) {
         write_piece(encoding, first);
     } else if (!must_wait(encoding)) {
@@ -305,17 +332,17 @@ bool encoding_is_writing(const struct encoding *encoding)
 {
     const struct piece *first = encoding ? TAILQ_FIRST(&encoding->pieces) : NULL;
 
-    return first && (encoding->get || first->is_read);
+    return first && first->is_begun;
 }
 
 void encoding_on_room(struct encoding *encoding)
 {
     if (!encoding)
         return;
-    if (encoding->get)
-        storage_get_next(encoding->get);
-    else
+    if (!encoding->get)
         schedule(encoding);
+    else if (TAILQ_FIRST(&encoding->pieces)->is_open)
+        read_on(encoding);
 }
 
 /* -- create, add, destroy */
@@ -348,6 +375,7 @@ static bool read_name(struct piece *piece, const json_t *image)
 int encoding_add(struct encoding *encoding, struct buf *before, const json_t *image, struct buf *after)
 {
     struct piece *piece = calloc(1, sizeof(*piece));
+    int err;
 
     if (!piece)
         return ERR_NO_MEMORY;
@@ -356,9 +384,10 @@ int encoding_add(struct encoding *encoding, struct buf *before, const json_t *im
     piece->after_len = after->len;
     piece->before = buf_take(before);
     piece->after = buf_take(after);
-    if ((image && !read_name(piece, image)) || !piece->before || !piece->after) {
+    err = !piece->before || !piece->after ? ERR_NO_MEMORY : image && !read_name(piece, image) ? ERR_NOT_FOUND : 0;
+    if (err) {
         piece_free(piece);
-        return ERR_NOT_FOUND;
+        return err;
     }
     TAILQ_INSERT_TAIL(&encoding->pieces, piece, link);
     if (!encoding->gathers && TAILQ_FIRST(&encoding->pieces) == piece)

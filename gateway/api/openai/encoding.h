@@ -5,7 +5,8 @@
  * A piece of the answer is a text, a picture, and a text. The worker copies a picture into the storage after its event, so a picture may
  * not be there yet: the encoding asks Redis until it is. Nothing of a picture is kept: it is read as fast as the client takes it.
  *
- * With `gathers`, the first text is written when all pictures are stored, so that until then the answer can still be an error.
+ * The text in front of a picture is written when the picture is open. With `gathers`, all pictures must be stored first. Until the first
+ * text is written, the answer can still be an error.
  *
  * Ownership: the order owns it; encoding_destroy may be called at any time, also from its callbacks, which are the last use of it then.
  * Threads:   loop thread only.   Units: ms.
@@ -32,9 +33,11 @@ struct encodings *encodings_create(struct loop *loop, struct redis *commands, st
 struct encodings *encodings_destroy(struct encodings *encodings); /* accepts NULL; returns NULL */
 
 struct encoding_events {
-    void (*on_begin)(void *arg);  /* of an encoding that gathers: the head of the answer may be sent */
-    void (*on_idle)(void *arg);   /* all pieces have been written */
-    void (*on_failed)(void *arg); /* a picture cannot be read; nothing follows */
+    void (*on_begin)(void *arg); /* of an encoding that gathers: the head of the answer may be sent */
+    void (*on_idle)(void *arg);  /* all pieces have been written */
+
+    /* A picture cannot be read; nothing follows. `is_gone`: it never will be; the piece in front of it is complete. */
+    void (*on_failed)(bool is_gone, void *arg);
     void *arg;
 };
 
@@ -43,7 +46,7 @@ struct encoding *encoding_create(struct encodings *encodings, struct http_exchan
                                  const struct encoding_events *events);
 struct encoding *encoding_destroy(struct encoding *encoding); /* accepts NULL; returns NULL */
 
-/* Adds a piece; takes the content of both texts. `image` has `stored_url`; NULL: the piece is only its texts. */
+/* Adds a piece; takes the content of both texts. `image` NULL: the piece is only its texts. ERR_NOT_FOUND: it has no `stored_url`. */
 int encoding_add(struct encoding *encoding, struct buf *before, const struct json_t *image,
                  struct buf *after) MUST_CHECK;
 

@@ -75,6 +75,7 @@ int openai_failure_status(const struct openai_failure *failure)
         {PROBLEM_ARK_CONTENT_REFUSED, 400},
         {PROBLEM_ARK_INVALID_REQUEST, 400},
         {PROBLEM_TASK_NOT_FOUND,      404},
+        {PROBLEM_PICTURE_NOT_FOUND,   404},
     };
 
     if (openai_failure_should_retry(failure))
@@ -173,7 +174,8 @@ static void add_problem_message(struct buf *message, const struct problem_detail
 /* A limit per day or month: an SDK that repeats its request within seconds would be refused again. */
 static bool lasts_a_day(enum problem problem)
 {
-    return problem == PROBLEM_BUDGET_EXHAUSTED || problem == PROBLEM_IMAGES_PER_DAY;
+    return problem == PROBLEM_BUDGET_EXHAUSTED || problem == PROBLEM_IMAGES_PER_DAY ||
+           problem == PROBLEM_UPLOADS_PER_DAY;
 }
 
 void openai_write_problem(struct http_exchange *exchange, const struct problem_details *details,

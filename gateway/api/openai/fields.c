@@ -226,9 +226,14 @@ static const struct {
     {"output_compression",                  read_ignored        },
     {"partial_images",                      read_ignored        },
     {"input_fidelity",                      read_ignored        },
+    {"complexity",                          read_ignored        },
     {"user",                                read_ignored        },
     {"safety_identifier",                   read_ignored        },
     {"mask",                                read_refused        },
+    {"markup",                              read_refused        },
+    {"frame_count",                         read_refused        },
+    {"frame_duration_ms",                   read_refused        },
+    {"svg",                                 read_refused        },
  /* ARK's */
     {"image",                               read_image          },
     {"seed",                                read_same           },
@@ -253,11 +258,13 @@ static void map_fields(struct reading *in, json_t *root)
     json_object_foreach (root, name, value) {
         size_t i = 0;
 
+        if (json_is_null(value))
+            continue;
         while (i < ARRAY_LENGTH(fields) && strcmp(fields[i].name, name) != 0)
             i++;
         if (i == ARRAY_LENGTH(fields))
             complain(in, name, "is not a field of this request");
-        else if (!json_is_null(value))
+        else
             fields[i].read(in, name, value);
     }
 }

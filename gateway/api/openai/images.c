@@ -40,6 +40,7 @@ static void start_order(const struct api_context *context, struct http_exchange 
                                   .identity = &identity,
                                   .stream = request->stream,
                                   .transparent = request->task.plan.transparent,
+                                  .png = request->task.plan.png,
                                   .format = request->format,
                                   .endpoint = endpoint};
     bool ok = !order_identity_make(&identity, http_exchange_request(exchange), client->name, body);

@@ -159,24 +159,33 @@ void order_report_answered(struct order *order)
     order->has_tasks = false;
 }
 
-void order_end_answer(struct order *order)
+void order_end_answer(struct order *order, enum openai_outcome outcome)
 {
     order_report_answered(order);
     http_stream_end(order->exchange);
-    order_close(order, order_outcome(order));
+    order_close(order, outcome);
 }
 
-/* All tasks have failed. The first one speaks for all. */
-static void fail(struct order *order)
+/* Of an order whose tasks have all failed. A failure that may have been charged comes first: the client must not order again by itself. */
+static struct openai_failure order_failure(const struct order *order)
 {
-    const struct openai_failure failure = part_failure(&order->parts[0]);
+    for (size_t i = 0; i < order->count; i++) {
+        const struct openai_failure failure = part_failure(&order->parts[i]);
 
+        if (strcmp(failure.charged, "no") != 0)
+            return failure;
+    }
+    return part_failure(&order->parts[0]);
+}
+
+static void order_fail(struct order *order, const struct openai_failure *failure)
+{
     if (order->state != ORDER_OPEN) {
         order_report_answered(order);
-        openai_failure_respond(order->exchange, &failure);
+        openai_failure_respond(order->exchange, failure);
         order_close(order, OPENAI_FAILED);
     } else if (order->stream) {
-        order_stream_fail(order, &failure);
+        order_stream_fail(order, failure);
     } else {
         order_cut(order);
     }
@@ -185,16 +194,19 @@ static void fail(struct order *order)
 static void finish(struct order *order)
 {
     struct openai_result results[OPENAI_N_MAX];
-    const struct openai_answer answer = {results, order->count, order->format, order->created_ms};
+    const struct openai_answer answer = {results, order->count, order->format, order->created_ms, order->png};
 
     for (size_t i = 0; i < order->count; i++)
         results[i] = (struct openai_result){order->parts[i].done, part_failure(&order->parts[i])};
-    if (!openai_answer_images(&answer))
-        fail(order);
-    else if (order->stream)
+    if (!openai_answer_images(&answer)) {
+        const struct openai_failure failure = order_failure(order);
+
+        order_fail(order, &failure);
+    } else if (order->stream) {
         order_stream_finish(order);
-    else
+    } else {
         order_json_finish(order, &answer);
+    }
 }
 
 bool order_has_ended(const struct order *order)
@@ -215,12 +227,16 @@ void order_check_ended(struct order *order)
 
 /* -- pictures as base64 */
 
-/* A picture cannot be read. The repeated request finds the same tasks, and tries again. */
-static void order_on_unreadable(void *arg)
+/* Unless the picture is gone, the repeated request finds the same tasks, and tries again. */
+static void order_on_unreadable(bool is_gone, void *arg)
 {
+    static const char words[] = "The storage does not have the picture: it was deleted, or was never stored there.";
+    const struct openai_failure gone = {.code = problem_code(PROBLEM_PICTURE_NOT_FOUND), .message = words};
     struct order *order = arg;
 
-    if (order->state == ORDER_OPEN)
+    if (is_gone && !encoding_is_writing(order->encoding))
+        order_fail(order, &gone);
+    else if (order->state == ORDER_OPEN)
         order_cut(order);
     else
         order_refuse(order, PROBLEM_STORAGE_UNAVAILABLE, 0);
@@ -233,7 +249,7 @@ bool order_encode(struct order *order, struct buf *before, const json_t *image, 
     buf_deinit(before);
     buf_deinit(after);
     if (err)
-        order_on_unreadable(order);
+        order_on_unreadable(err == ERR_NOT_FOUND, order);
     return !err;
 }
 
@@ -250,7 +266,7 @@ static void order_on_encoded(void *arg)
     struct order *order = arg;
 
     if (order->is_encoded)
-        order_end_answer(order);
+        order_end_answer(order, order_outcome(order));
     else
         order_check_ended(order);
 }
@@ -285,6 +301,7 @@ static struct order *create(struct orders *orders, struct http_exchange *exchang
     order->format = request->format;
     order->stream = request->stream;
     order->transparent = request->transparent;
+    order->png = request->png;
     order->endpoint = request->endpoint;
     order->http_1_0 = http_exchange_request(exchange)->minor == 0;
     order->identity = *request->identity;

@@ -49,7 +49,7 @@ struct order_request {
     struct submission **submission; /* one per task, without an id; the submissions are taken over, the list is not */
     size_t count;                   /* 1 to OPENAI_N_MAX */
     const struct order_identity *identity; /* copied */
-    bool stream, transparent;
+    bool stream, transparent, png;         /* png: ARK is asked for it */
     enum openai_format format;
     enum openai_endpoint endpoint;
 };

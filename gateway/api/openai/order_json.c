@@ -12,7 +12,7 @@ static void respond_answer(struct order *order, const struct buf *body)
         respond_json(order->exchange, 200, body);
         order_close(order, order_outcome(order));
     } else if (order_write(order, body)) {
-        order_end_answer(order);
+        order_end_answer(order, order_outcome(order));
     }
 }
 

@@ -59,7 +59,7 @@ struct order {
     struct timeout timer;           /* ASKING: answers; HELD: opens; OPEN: heartbeats */
     enum order_state state;
     enum openai_format format;
-    bool stream, transparent, http_1_0;
+    bool stream, transparent, png, http_1_0;
     enum openai_endpoint endpoint;
     struct order_identity identity;
     struct submit_call *submitting; /* ASKING: SUBMIT_ORDER has not answered */
@@ -94,8 +94,8 @@ bool order_opens_early(const struct order *order);              /* at the first 
 bool order_on_image(struct order *order);                       /* a task has an image; true: it is to be shown now */
 void order_begin_answer(struct order *order);                   /* sends the head */
 bool order_write(struct order *order, const struct buf *bytes); /* false: the order is closed */
-void order_end_answer(struct order *order);                     /* the last byte of a body; closes the order */
-void order_report_answered(struct order *order);                /* in front of any other answer to it */
+void order_end_answer(struct order *order, enum openai_outcome outcome); /* the last byte of a body; closes the order */
+void order_report_answered(struct order *order);                         /* in front of any other answer to it */
 
 /* Around the base64 of a picture; takes the content of both texts. False: the order is closed. */
 bool order_encode(struct order *order, struct buf *before, const struct json_t *image, struct buf *after);

@@ -10,8 +10,12 @@ static struct openai_event event_of(const struct part *part)
 {
     const struct order *order = part->order;
 
-    return (struct openai_event){order->format, order->created_ms, (int)(part - order->parts), order->transparent,
-                                 order->endpoint == OPENAI_EDITS};
+    return (struct openai_event){order->format,
+                                 order->created_ms,
+                                 (int)(part - order->parts),
+                                 order->transparent,
+                                 order->endpoint == OPENAI_EDITS,
+                                 order->png};
 }
 
 /* False: the order is closed. */
@@ -75,7 +79,7 @@ void order_stream_finish(struct order *order)
             openai_event_write_failed(&bytes, &event, &failure);
     }
     if (order_write(order, &bytes))
-        order_end_answer(order);
+        order_end_answer(order, order_outcome(order));
     buf_deinit(&bytes);
 }
 
@@ -86,6 +90,6 @@ void order_stream_fail(struct order *order, const struct openai_failure *failure
     buf_init(&bytes, ORDER_ANSWER_MAX);
     openai_event_write_error(&bytes, failure);
     if (order_write(order, &bytes))
-        order_end_answer(order);
+        order_end_answer(order, OPENAI_FAILED);
     buf_deinit(&bytes);
 }

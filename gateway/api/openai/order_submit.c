@@ -8,6 +8,7 @@
 #include "common/http/server.h"
 #include "gateway/access/admission.h"
 #include "gateway/access/client.h"
+#include "gateway/response/respond.h"
 #include "gateway/response/spending.h"
 #include "gateway/streams/hub.h"
 
@@ -90,6 +91,17 @@ static void add_image_limit(struct order *order, const struct submit_result *res
 
 /* -- refused, or found */
 
+/* A client of this API knows no task_id. */
+static void refuse_conflict(struct order *order)
+{
+    respond_problem(order->exchange, PROBLEM_TASK_ID_CONFLICT,
+                    order->identity.key[0]
+                        ? "This Idempotency-Key belongs to another request. Send a new key with a new request."
+                        : "The repeated request has other tasks since the options of the server have changed. Send it "
+                          "again for new images.");
+    order_close(order, OPENAI_REFUSED);
+}
+
 static void order_on_refused(struct order *order, const struct submit_result *result)
 {
     /* After a conflict, a known order has tasks of other requests: options have changed. */
@@ -97,7 +109,10 @@ static void order_on_refused(struct order *order, const struct submit_result *re
         order->has_tasks = order->identity.is_known && result->outcome != SUBMIT_CONFLICT;
     if (result->spending)
         spending_add_header(order->exchange, result->spending);
-    order_refuse(order, submit_problem(result->outcome), result->day_left_ms);
+    if (result->outcome == SUBMIT_CONFLICT)
+        refuse_conflict(order);
+    else
+        order_refuse(order, submit_problem(result->outcome), result->day_left_ms);
 }
 
 /* The request repeats an order. Nothing was created: this time it submits the tasks of that order. */

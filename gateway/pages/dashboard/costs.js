@@ -19,15 +19,16 @@ export function daysBetween(from, to) {
   return days;
 }
 
-// Sums of rows in the report's currency, by day or by client.
+// Sums of rows, by day or by client: the amount in the report's currency, and those in currencies of earlier prices.
 export function sumsBy(rows, name, currency) {
   const sums = new Map();
   for (const row of rows) {
-    const sum = sums.get(row[name]) ?? { tasks: 0, images: 0, amount: 0, unpriced: 0 };
+    const sum = sums.get(row[name]) ?? { tasks: 0, images: 0, amount: 0, others: new Map(), unpriced: 0 };
     sum.tasks += row.tasks;
     sum.images += row.images;
-    if (row.cost?.currency === currency) sum.amount += row.cost.amount;
-    else sum.unpriced += row.tasks;
+    if (!row.cost) sum.unpriced += row.tasks;
+    else if (row.cost.currency === currency) sum.amount += row.cost.amount;
+    else sum.others.set(row.cost.currency, (sum.others.get(row.cost.currency) ?? 0) + row.cost.amount);
     sums.set(row[name], sum);
   }
   return sums;
@@ -102,9 +103,11 @@ export class Costs {
     const clients = [...sumsBy(rows, 'client', currency)].sort(([, a], [, b]) => b.amount - a.amount || b.tasks - a.tasks);
     const head = ['client', 'costs_tasks', 'pictures', 'cost'].map((name) => el('th', { role: 'columnheader', scope: 'col' }, t(name)));
     const cell = (label, ...content) => el('td', { role: 'cell', 'data-label': t(label) }, ...content);
-    const row = ([client, { tasks, images, amount, unpriced }]) => el('tr', { role: 'row', 'data-client': client }, cell('client', el('strong', {}, client)),
+    const small = (text) => el('span', { class: 'muted small under' }, text);
+    const row = ([client, { tasks, images, amount, others, unpriced }]) => el('tr', { role: 'row', 'data-client': client }, cell('client', el('strong', {}, client)),
       cell('costs_tasks', whole(tasks)), cell('pictures', whole(images)),
-      cell('cost', money(amount, currency), unpriced ? el('span', { class: 'muted small under' }, t('costs_unpriced', { n: whole(unpriced) })) : ''));
+      cell('cost', money(amount, currency), ...[...others].map(([other, sum]) => small(money(sum, other))),
+        unpriced ? small(t('costs_unpriced', { n: whole(unpriced) })) : ''));
     if (!clients.length) return el('p', { class: 'empty' }, t('costs_none'));
     return el('div', {}, el('table', { role: 'table', class: 'rows', 'aria-labelledby': 'costs-title' }, el('thead', { role: 'rowgroup' }, el('tr', { role: 'row' }, ...head)),
       el('tbody', { role: 'rowgroup' }, ...clients.slice(0, CLIENTS_MAX).map(row))),

@@ -6,6 +6,20 @@ import { $, el } from '../shared/dom.js';
 const OTHER = 'other';
 const PIXELS = '2048x2048';
 
+// Whether the model takes this size, as the gateway checks it.
+const takes = (row, size) => {
+  if (row.sizes.includes(size)) return true;
+  const [width, height] = size.split('x').map(Number);
+  const { min, max, ratio_max: ratio } = row.pixels ?? {};
+  return width * height >= min && width * height <= max && width <= height * ratio && height <= width * ratio;
+};
+
+// An example of a size in pixels; empty if the model takes none.
+const pixelsOf = (row) => {
+  const side = Math.floor(Math.sqrt(row.pixels?.max ?? 0));
+  return [PIXELS, `${side}x${side}`].filter((size) => takes(row, size)).slice(0, 1);
+};
+
 // Whether a model of the list has a field. Fields that are not here are for all models.
 const HAS = {
   max_images: (row) => row.group,
@@ -101,7 +115,7 @@ export class Models {
   }
 
   #drawSizes(row) {
-    const sizes = row ? [...row.sizes, ...(row.pixels ? [PIXELS] : [])] : ['1K', '2K', '4K', PIXELS];
+    const sizes = row ? [...row.sizes, ...pixelsOf(row)] : ['1K', '2K', '4K', PIXELS];
     $('sizes').replaceChildren(...sizes.map((value) => el('option', { value })));
     $('size-hint').textContent = sizes.join(', ');
   }
@@ -110,8 +124,7 @@ export class Models {
   #drawDefaults(row) {
     const defaults = this.#answer?.defaults;
     const by = (value) => (value === undefined ? this.t('by_default') : this.t('by_default_is', { value }));
-    const takesSize = row && (row.sizes.includes(defaults.size) || defaults.size.includes('x'));
-    $('size').placeholder = by(takesSize ? defaults.size : undefined);
+    $('size').placeholder = by(row && takes(row, defaults.size) ? defaults.size : undefined);
     $('max_images').placeholder = by(defaults?.max_images);
     $('max_paid_calls').placeholder = by(defaults?.max_paid_calls);
     if (!defaults) return;

@@ -1,17 +1,19 @@
 // Formats numbers for display.
 
-// 12 ms, 4.50 s, 1 min 30 s
+// 12 ms, 4.50 s, 1 min 30 s, 2 h 5 min, 4 d 3 h
 export function duration(ms) {
   if (ms < 1000) return `${Math.round(ms)} ms`;
   if (ms < 59_950) return `${(ms / 1000).toFixed(ms < 9_995 ? 2 : 1)} s`;
   const seconds = Math.round(ms / 1000);
+  if (seconds >= 3600) return age(ms);
   return `${Math.floor(seconds / 60)} min ${seconds % 60} s`;
 }
 
-// For estimates: 8 s, 3 min
+// For estimates: 8 s, 3 min, 2 h 5 min, 4 d 3 h
 export function roughly(ms) {
   const seconds = Math.max(1, Math.ceil(ms / 1000));
-  return seconds < 90 ? `${seconds} s` : `${Math.round(seconds / 60)} min`;
+  const minutes = Math.round(seconds / 60);
+  return seconds < 90 ? `${seconds} s` : minutes < 60 ? `${minutes} min` : age(minutes * 60_000);
 }
 
 // For ages that are updated often, so without fractions of a second: 8 s, 3 min, 2 h 5 min, 4 d 3 h
