@@ -4,8 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/base/buf.h"
-#include "common/base/disk_pool.h"
 #include "common/base/log.h"
 #include "common/base/loop.h"
 #include "common/base/macros.h"
@@ -14,41 +12,30 @@
 #include "common/ops/presence.h"
 #include "common/ops/shared_metrics.h"
 #include "common/redis/client.h"
-#include "common/storage/storage.h"
 #include "common/task/audit.h"
 #include "common/task/keys.h"
 #include "common/task/schema.h"
 #include "common/task/settler.h"
 #include "common/task/storage_check.h"
-#include "common/web/link_rules.h"
-#include "common/web/web.h"
-#include "common/webhook/signature.h"
 #include "worker/account/governor.h"
 #include "worker/account/probe.h"
+#include "worker/ark_client.h"
+#include "worker/description.h"
 #include "worker/job/input_budget.h"
 #include "worker/job/job.h"
 #include "worker/job/plan_cache.h"
 #include "worker/metrics/metrics.h"
-#include "worker/outbox/outbox.h"
-#include "worker/outbox/pictures.h"
-#include "worker/outbox/sweep.h"
-#include "worker/outbox/webhooks.h"
+#include "worker/outbox_role.h"
 #include "worker/queue/claim.h"
 #include "worker/queue/durability.h"
 #include "worker/queue/lease.h"
 #include "worker/queue/reaper.h"
+#include "worker/worker_storage.h"
 
 enum {
     PARTITION = 0,
     GOVERN_AGAIN_MS = 1000,
-    URL_SIZE = 1100,
-    HEADER_SIZE = 4200,
     REDIS_OUTPUT_MAX = 256 << 20,
-    ARK_MS_MAX = 512,
-    DISK_THREADS = 4,
-    DISK_WAITING_MAX = 4096,
-    LINK_RETRY_MS = 5000,
-    WHY_MAX = 512
 };
 
 /* The maximum is well below the 5 s that REAP waits after an outage (see reaper.h). */
@@ -63,7 +50,7 @@ struct worker {
     struct durability *durability;
     struct governor *governor;
     struct audit *audit;
-    struct web *web;
+    struct ark_client ark;
     struct probe *probe;
     struct lease_keeper *leases;
     struct claim *claim;
@@ -71,24 +58,10 @@ struct worker {
     struct settler *settler;
     struct presence *presence;
 
-    /* Of the role outbox, if pictures are kept; otherwise NULL. */
-    struct disk_pool *disk_pool;
-    struct location location;
-    struct storage_check *storage_check;
-    struct web *downloads;
-    struct link_rules *link_rules;
-    struct pictures *pictures;
-    struct sweep *sweep;
+    struct worker_storage storage;
+    struct outbox_role *outbox; /* NULL: this worker has no such role */
+    bool outbox_idle;           /* it has stopped */
 
-    /* Of the role outbox, if webhooks are signed; otherwise NULL. */
-    char webhook_key[WEBHOOK_FINGERPRINT_SIZE]; /* for presence: tells different secrets apart */
-    struct web *receivers;
-    struct webhooks *webhooks;
-
-    struct outbox *outbox; /* of both */
-    bool outbox_idle;      /* it has stopped */
-
-    struct ark_endpoint endpoint;
     struct catalogue *catalogue; /* a reference, borrowed by `context` */
     struct plan_cache plans;
     struct input_budget inputs;
@@ -97,7 +70,6 @@ struct worker {
     int job_count;
     bool draining, claim_stopped, drained;
     char prefix[KEYS_PREFIX_SIZE], wake[KEYS_PREFIX_SIZE];
-    char ark_url[URL_SIZE], authorization[HEADER_SIZE];
 };
 
 static void worker_on_left(void *arg)
@@ -117,7 +89,7 @@ static bool has_left_redis(const struct worker *worker)
 static void check_drained(struct worker *worker)
 {
     if (!worker->draining || worker->drained || worker->job_count || !has_left_redis(worker) ||
-        (worker->outbox && !worker->outbox_idle && redis_is_ready(worker->commands)))
+        (!worker->outbox_idle && redis_is_ready(worker->commands)))
         return;
     worker->drained = true;
     presence_remove(worker->presence, worker_on_left, worker);
@@ -193,9 +165,7 @@ static int worker_room(void *arg)
 {
     const struct worker *worker = arg;
 
-    return worker->draining || worker->config.options->roles == ROLES_OUTBOX
-               ? 0
-               : (int)worker->config.options->concurrency - worker->job_count;
+    return worker->draining ? 0 : worker_slots(worker->config.options) - worker->job_count;
 }
 
 static void worker_on_outbox_idle(void *arg)
@@ -236,9 +206,8 @@ static void worker_on_ready(void *arg)
         job_resume(job);
     governor_resume(worker->governor);
     claim_more(worker->claim);
-    storage_check_resume(worker->storage_check);
-    if (worker->outbox)
-        outbox_resume(worker->outbox);
+    storage_check_resume(worker->storage.check);
+    outbox_role_resume(worker->outbox);
 }
 
 static void worker_on_unfit(const char *why, void *arg)
@@ -289,104 +258,19 @@ static struct redis *connect_redis(struct worker *worker, const char *name, stru
     return redis_create(worker->config.loop, &config);
 }
 
-/* -- presence */
-
-/* "0,0,4,9,...": the cumulative counts of the histogram of ARK calls. The last one is the number of calls. */
-static void write_ark_ms(struct presence_entry *entry, const struct metrics *metrics)
-{
-    struct buf counts;
-
-    buf_init(&counts, ARK_MS_MAX);
-    for (size_t i = 0; i <= worker_metric_table.rows[METRIC_ARK_SECONDS].bound_count; i++)
-        buf_addf(&counts, i ? ",%lld" : "%lld", (long long)metrics_cumulative(&metrics, 1, METRIC_ARK_SECONDS, i));
-    if (!buf_error(&counts))
-        presence_add_field(entry, "ark_ms", "%s", buf_text(&counts));
-    buf_deinit(&counts);
-}
-
-static enum storage_end worker_storage_trouble(const struct worker *worker)
-{
-    return worker->pictures ? pictures_trouble(worker->pictures) : STORAGE_DONE;
-}
-
-static int64_t worker_copies_waiting(const struct worker *worker)
-{
-    return outbox_waiting(worker->outbox, pictures_copies(worker->pictures));
-}
-
-static int worker_slots(const struct worker *worker)
-{
-    return worker->config.options->roles == ROLES_OUTBOX ? 0 : (int)worker->config.options->concurrency;
-}
-
-/* The settings of calls. Without the role ark, a process need not have them, and may have other ones. */
-static void describe_calls(struct presence_entry *entry, const struct worker *worker)
-{
-    if (!worker_slots(worker))
-        return;
-    presence_add_field(entry, "catalogue", "%s", catalogue_version(worker->catalogue));
-    presence_add_field(entry, "images_per_minute", "%lld", (long long)worker->config.options->ark_images_per_minute);
-}
-
-/* `storage` is "" if this worker copies no pictures. */
-static void describe_outbox(struct presence_entry *entry, const struct worker *worker)
-{
-    enum storage_end trouble = worker_storage_trouble(worker);
-
-    presence_add_field(entry, "keeps_pictures", "%d", *worker->config.options->storage.place != '\0');
-    if (worker->webhooks)
-        presence_add_field(entry, "webhook_key", "%s", worker->webhook_key);
-    if (!worker->pictures)
-        return;
-    presence_add_field(entry, "storage", "%s", storage_identity(worker->location.storage));
-    presence_add_field(entry, "storage_trouble", "%s",
-                       storage_check_failed(worker->storage_check) ? "other_storage"
-                       : trouble == STORAGE_DONE                   ? ""
-                                                                   : storage_end_name(trouble));
-    presence_add_field(entry, "copy_trouble", "%s", pictures_copy_trouble(worker->pictures));
-    presence_add_field(entry, "copies_given_up", "%lld", (long long)pictures_given_up(worker->pictures));
-    presence_add_field(entry, "copies_waiting", "%lld", (long long)worker_copies_waiting(worker));
-}
-
-static void worker_describe(struct presence_entry *entry, void *arg)
+static void worker_on_describe(struct presence_entry *entry, void *arg)
 {
     const struct worker *worker = arg;
-    const struct metrics *metrics = worker->config.metrics;
 
-    presence_add_field(entry, "draining", "%d", worker->draining);
-    presence_add_field(entry, "slots", "%d", worker_slots(worker));
-    presence_add_field(entry, "busy", "%d", worker->job_count);
-    describe_calls(entry, worker);
-    describe_outbox(entry, worker);
-    if (!metrics)
-        return;
-    presence_add_field(entry, "images", "%lld", (long long)metrics_sum(&metrics, 1, SAMPLE(METRIC_IMAGES)));
-    presence_add_field(entry, "unknown", "%lld", (long long)metrics_sum(&metrics, 1, SAMPLE(METRIC_UNKNOWN_OUTCOMES)));
-    write_ark_ms(entry, metrics);
+    worker_describe(entry, &(struct worker_facts){.options = worker->config.options,
+                                                  .is_draining = worker->draining,
+                                                  .busy = worker->job_count,
+                                                  .catalogue = catalogue_version(worker->catalogue),
+                                                  .outbox = worker->outbox,
+                                                  .metrics = worker->config.metrics});
 }
 
 /* -- create and destroy */
-
-/* Without an API key, calls go to the simulator, which accepts any key. */
-static void set_endpoint(struct worker *worker)
-{
-    const struct worker_options *options = worker->config.options;
-    bool simulated = !*options->ark_api_key;
-    const char *base = simulated ? options->ark_sim_url : options->ark_base_url;
-    size_t len = strlen(base);
-
-    while (len && base[len - 1] == '/')
-        len--;
-    (void)snprintf(worker->ark_url, sizeof(worker->ark_url), "%.*s/images/generations", (int)len, base);
-    (void)snprintf(worker->authorization, sizeof(worker->authorization), "Authorization: Bearer %s",
-                   simulated ? "simulator" : options->ark_api_key);
-    worker->endpoint = (struct ark_endpoint){.web = worker->web,
-                                             .url = worker->ark_url,
-                                             .authorization = worker->authorization,
-                                             .secret = options->ark_api_key,
-                                             .answer_max = (size_t)options->ark_answer_max,
-                                             .end_ms = options->ark_end_timeout_ms};
-}
 
 static void set_context(struct worker *worker)
 {
@@ -411,14 +295,14 @@ static void set_context(struct worker *worker)
                      .replaces_url = options->storage_replace_url,
                      .retention_ms = options->storage_retention_ms},
         .plans = &worker->plans,
-        .storage = worker->location.storage,
-        .storage_check = worker->storage_check,
+        .storage = worker->storage.location.storage,
+        .storage_check = worker->storage.check,
         .inputs = &worker->inputs,
         .catalogue = worker->catalogue,
         .defaults = &options->request,
         .ark = {.stream = (enum ark_stream_mode)options->ark_stream,
                      .format = (enum ark_response_format)options->ark_response_format},
-        .endpoint = worker->endpoint,
+        .endpoint = worker->ark.endpoint,
         .ark_first_byte_ms = options->ark_first_byte_timeout_ms,
         .ark_timeout_ms = options->ark_timeout_ms,
         .ark_timeout_per_image_ms = options->ark_timeout_per_image_ms,
@@ -455,16 +339,11 @@ static bool create_durability(struct worker *worker)
 
 static bool create_ark_client(struct worker *worker)
 {
-    const struct worker_options *options = worker->config.options;
-
-    worker->web = web_create(&(struct web_setup){.loop = worker->config.loop,
-                                                 .connect_ms = options->ark_connect_timeout_ms,
-                                                 .ca_file = options->ark_ca_file,
-                                                 .user_agent = "arkrelay-worker/" ARKRELAY_VERSION});
-    set_endpoint(worker);
-    worker->probe =
-        probe_create(&(struct probe_setup){.endpoint = worker->endpoint, .on_done = worker_on_probed, .arg = worker});
-    return worker->web && worker->probe;
+    if (!ark_client_open(&worker->ark, worker->config.loop, worker->config.options))
+        return false;
+    worker->probe = probe_create(
+        &(struct probe_setup){.endpoint = worker->ark.endpoint, .on_done = worker_on_probed, .arg = worker});
+    return worker->probe;
 }
 
 static bool create_governor(struct worker *worker)
@@ -535,7 +414,7 @@ static bool create_ops(struct worker *worker)
                                                                  .name = worker->config.name,
                                                                  .role = "worker",
                                                                  .interval_ms = options->shared.presence_ms,
-                                                                 .describe = worker_describe,
+                                                                 .describe = worker_on_describe,
                                                                  .arg = worker});
     worker->audit = audit_create(&(struct audit_config){.loop = worker->config.loop,
                                                         .redis = worker->commands,
@@ -546,134 +425,18 @@ static bool create_ops(struct worker *worker)
     return worker->presence && worker->audit;
 }
 
-/* A worker that only calls ARK needs it for uploads, and does everything else without it. The outbox copies into it; images that come as bytes
- * go there from the job. */
-static bool needs_storage(const struct worker_options *options)
-{
-    return options->roles != ROLES_ARK || options->ark_response_format == ARK_RESPONSE_B64_JSON;
-}
-
-static bool open_storage(struct worker *worker)
-{
-    const struct storage_options *options = &worker->config.options->storage;
-    struct buf why;
-    int err;
-
-    if (!*options->place)
-        return true;
-    worker->disk_pool = disk_pool_create(DISK_THREADS, DISK_WAITING_MAX);
-    if (!worker->disk_pool)
-        return false;
-    buf_init(&why, WHY_MAX);
-    err = location_open(
-        &worker->location,
-        &(struct location_setup){.options = options, .loop = worker->config.loop, .pool = worker->disk_pool}, &why);
-    if (err && needs_storage(worker->config.options))
-        log_error("worker", "cannot use STORAGE", "place=%s why=\"%s\"", options->place,
-                  why.len ? buf_text(&why) : err_text(err));
-    else if (err)
-        log_warn("worker", "cannot use STORAGE, so tasks with uploads will fail, continuing", "place=%s why=\"%s\"",
-                 options->place, why.len ? buf_text(&why) : err_text(err));
-    buf_deinit(&why);
-    if (!err)
-        worker->storage_check = storage_check_create(
-            &(struct storage_check_config){.loop = worker->config.loop,
-                                           .redis = worker->commands,
-                                           .identity = storage_identity(worker->location.storage)});
-    return err ? !needs_storage(worker->config.options) : worker->storage_check != NULL;
-}
-
-static bool create_link_rules(struct worker *worker)
-{
-    const struct worker_options *options = worker->config.options;
-    const char *const trusted[] = {options->ark_base_url, options->ark_sim_url, NULL};
-    struct buf why;
-    int err;
-
-    buf_init(&why, WHY_MAX);
-    err = link_rules_create(trusted, options->image_url_map, &worker->link_rules, &why);
-    if (err)
-        log_error("worker", "cannot use ARK_IMAGE_URL_MAP", "why=\"%s\"", buf_text(&why));
-    buf_deinit(&why);
-    return !err;
-}
-
-/* What keeps pictures. */
-static bool create_pictures(struct worker *worker)
-{
-    const struct worker_options *options = worker->config.options;
-    struct loop *loop = worker->config.loop;
-
-    if (!create_link_rules(worker))
-        return false;
-    worker->downloads = web_create(&(struct web_setup){.loop = loop,
-                                                       .connect_ms = options->ark_connect_timeout_ms,
-                                                       .ca_file = options->ark_ca_file,
-                                                       .user_agent = "arkrelay-worker/" ARKRELAY_VERSION});
-    if (!worker->downloads)
-        return false;
-    worker->pictures = pictures_create(&(struct pictures_config){.loop = loop,
-                                                                 .web = worker->downloads,
-                                                                 .storage = worker->location.storage,
-                                                                 .rules = worker->link_rules,
-                                                                 .metrics = worker->config.metrics,
-                                                                 .check = worker->storage_check,
-                                                                 .concurrency = (int)options->outbox_concurrency,
-                                                                 .lease_ms = options->outbox_lease_ms,
-                                                                 .link_retry_ms = LINK_RETRY_MS});
-    worker->sweep = sweep_create(&(struct sweep_config){.loop = loop,
-                                                        .storage = worker->location.storage,
-                                                        .check = worker->storage_check,
-                                                        .metrics = worker->config.metrics});
-    return worker->pictures && worker->sweep;
-}
-
-/* What delivers webhooks. */
-static bool create_webhooks(struct worker *worker)
-{
-    const struct worker_options *options = worker->config.options;
-
-    if (webhook_fingerprint(worker->webhook_key, options->shared.webhook_secret))
-        return false;
-    worker->receivers = web_create(&(struct web_setup){.loop = worker->config.loop,
-                                                       .connect_ms = options->webhook_timeout_ms,
-                                                       .ca_file = options->webhook_ca_file,
-                                                       .user_agent = "arkrelay-webhook/" ARKRELAY_VERSION});
-    if (!worker->receivers)
-        return false;
-    worker->webhooks = webhooks_create(&(struct webhooks_config){.web = worker->receivers,
-                                                                 .metrics = worker->config.metrics,
-                                                                 .master = options->shared.webhook_secret,
-                                                                 .any_host = options->shared.webhook_private,
-                                                                 .concurrency = (int)options->webhook_concurrency,
-                                                                 .timeout_ms = options->webhook_timeout_ms});
-    return worker->webhooks;
-}
-
 static bool create_outbox(struct worker *worker)
 {
-    const struct worker_options *options = worker->config.options;
-    const struct outbox_kind *kinds[OUTBOX_KINDS_MAX + 1] = {NULL};
-    bool keeps = *options->storage.place, reports = *options->shared.webhook_secret;
-    size_t count = 0;
-
-    if (options->roles == ROLES_ARK || (!keeps && !reports))
+    if (!outbox_role_is_on(worker->config.options))
         return true;
-    if ((keeps && !create_pictures(worker)) || (reports && !create_webhooks(worker)))
-        return false;
-    if (keeps) {
-        kinds[count++] = pictures_copies(worker->pictures);
-        kinds[count++] = pictures_deletions(worker->pictures);
-    }
-    if (reports)
-        kinds[count] = webhooks_kind(worker->webhooks);
-    worker->outbox = outbox_create(&(struct outbox_config){.loop = worker->config.loop,
-                                                           .redis = worker->commands,
-                                                           .prefix = worker->prefix,
-                                                           .kinds = kinds,
-                                                           .lease_ms = options->outbox_lease_ms,
-                                                           .on_idle = worker_on_outbox_idle,
-                                                           .arg = worker});
+    worker->outbox = outbox_role_create(&(struct outbox_role_config){.loop = worker->config.loop,
+                                                                     .redis = worker->commands,
+                                                                     .prefix = worker->prefix,
+                                                                     .options = worker->config.options,
+                                                                     .metrics = worker->config.metrics,
+                                                                     .storage = &worker->storage,
+                                                                     .on_idle = worker_on_outbox_idle,
+                                                                     .arg = worker});
     return worker->outbox;
 }
 
@@ -692,7 +455,8 @@ static bool worker_create_parts(struct worker *worker)
 {
     return reserve_timers(worker) && create_ark_client(worker) && create_connections(worker) &&
            create_governor(worker) && create_durability(worker) && create_queue(worker) && create_ops(worker) &&
-           open_storage(worker) && create_outbox(worker);
+           worker_storage_open(&worker->storage, worker->config.loop, worker->commands, worker->config.options) &&
+           create_outbox(worker);
 }
 
 struct worker *worker_create(const struct worker_config *config)
@@ -723,16 +487,8 @@ struct worker *worker_destroy(struct worker *worker)
         TAILQ_REMOVE(&worker->jobs, job, link);
         job_destroy(job);
     }
-    outbox_destroy(worker->outbox);
-    sweep_destroy(worker->sweep);
-    pictures_destroy(worker->pictures);
-    webhooks_destroy(worker->webhooks);
-    web_destroy(worker->receivers);
-    web_destroy(worker->downloads);
-    link_rules_destroy(worker->link_rules);
-    storage_check_destroy(worker->storage_check);
-    location_close(&worker->location);
-    disk_pool_destroy(worker->disk_pool);
+    outbox_role_destroy(worker->outbox);
+    worker_storage_close(&worker->storage);
     presence_destroy(worker->presence);
     audit_destroy(worker->audit);
     reaper_destroy(worker->reaper);
@@ -745,10 +501,9 @@ struct worker *worker_destroy(struct worker *worker)
     redis_destroy(worker->paid);
     redis_destroy(worker->waiter);
     redis_destroy(worker->commands);
-    web_destroy(worker->web);
+    ark_client_close(&worker->ark);
     plan_cache_deinit(&worker->plans);
     catalogue_unref(worker->catalogue);
-    explicit_bzero(worker->authorization, sizeof(worker->authorization));
     free(worker);
     return NULL;
 }
@@ -766,9 +521,7 @@ void worker_drain(struct worker *worker)
         return;
     worker->draining = true;
     worker->claim_stopped = claim_stop(worker->claim);
-    if (worker->sweep)
-        sweep_stop(worker->sweep);
-    worker->outbox_idle = worker->outbox && outbox_stop(worker->outbox);
+    worker->outbox_idle = outbox_role_stop(worker->outbox);
     log_info("worker", "draining: takes no new jobs", "jobs=%d", worker->job_count);
     check_drained(worker);
 }
@@ -792,9 +545,5 @@ void worker_fill_metrics(const struct worker *worker, struct metrics *metrics)
 {
     metrics_set(metrics, SAMPLE(METRIC_REDIS_UP), worker_has_redis(worker));
     metrics_set(metrics, SAMPLE(METRIC_WORKER_BUSY), worker->job_count);
-    if (!worker->pictures)
-        return;
-    metrics_set(metrics, SAMPLE(METRIC_COPIES_WAITING), worker_copies_waiting(worker));
-    metrics_set(metrics, SAMPLE(METRIC_STORAGE_FAILING),
-                worker_storage_trouble(worker) != STORAGE_DONE || storage_check_failed(worker->storage_check));
+    outbox_role_fill_metrics(worker->outbox, metrics);
 }

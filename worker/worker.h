@@ -1,6 +1,6 @@
 /* worker - keeps up to WORKER_CONCURRENCY jobs in flight
  *
- * Owns the connections to Redis, the web client, the parts of queue/ and account/, and all jobs, and connects them:
+ * Owns the connections to Redis, the client for ARK, the parts of queue/ and account/, the role outbox, and all jobs, and connects them:
  *
  *     claim -> job: when a task was claimed        lease -> job: cancelled, lost
  *     job -> claim: when a job has ended           governor -> claim: permits granted; -> job: confirmed; -> probe: probe a model

@@ -1,8 +1,10 @@
 #include "worker/call/ark_call.h"
 
 #include <stdio.h>
+#include <time.h>
 
 #include "common/base/clock.h"
+#include "common/base/random.h"
 #include "worker/ark/answer.h"
 
 enum { HEADER_SIZE = 128, HEADERS_MAX = 5 };
@@ -103,6 +105,16 @@ static int post(struct ark_call *call, const struct ark_call_request *request, c
     };
 
     return web_start(call->endpoint->web, &post, &call->web);
+}
+
+void ark_call_id_make(char out[ARK_CALL_ID_SIZE])
+{
+    time_t now = (time_t)(clock_wall_ms() / 1000);
+    struct tm tm;
+
+    gmtime_r(&now, &tm);
+    strftime(out, ARK_CALL_ID_SIZE, "%Y%m%d%H%M%S", &tm);
+    random_hex(out + 14, 10);
 }
 
 int ark_call_start(struct ark_call *call, const struct ark_endpoint *endpoint, const struct ark_call_request *request,

@@ -23,6 +23,11 @@
 
 struct ark_answer;
 
+/* YYYYMMDDhhmmss and 20 hex digits: the form that ARK's own clients use. */
+enum { ARK_CALL_ID_SIZE = 14 + 20 + 1 };
+
+void ark_call_id_make(char out[ARK_CALL_ID_SIZE]); /* a random one, for client_request_id */
+
 /* What all calls have in common. Borrows everything. */
 struct ark_endpoint {
     struct web *web;

@@ -1,9 +1,9 @@
 /* input_budget - how much memory the images of all jobs may take until they are sent to ARK
  *
  * A job takes a share for the largest possible inputs before it reads them, shrinks it when it knows their size, and releases it when libcurl has
- * taken the whole request, or the job ends. Where there is not enough left, jobs wait in their order.
+ * taken the whole request, or the attempt ends. Where there is not enough left, jobs wait in their order.
  *
- * Ownership: shares are members of their jobs, which release them before they end; a zeroed share is released. The budget outlives all shares.
+ * Ownership: shares are members of preparations, which release them; a zeroed share is released. The budget outlives all shares.
  * Callbacks: on_granted from inside a shrink or release of another share.
  * Threads:   loop thread only.   Units: bytes.
  */

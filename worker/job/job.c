@@ -4,12 +4,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/base/macros.h"
-#include "common/base/money.h"
 #include "common/base/random.h"
 #include "common/models/price.h"
 #include "common/storage/storage.h"
@@ -18,26 +16,19 @@
 #include "common/task/task.h"
 #include "common/task/task_spec.h"
 #include "worker/account/governor.h"
-#include "worker/account/scope.h"
 #include "worker/ark/redact.h"
 #include "worker/ark/verdict.h"
-#include "worker/job/input_budget.h"
-#include "worker/job/inputs.h"
-#include "worker/job/keeper.h"
+#include "worker/job/ending.h"
+#include "worker/job/job_permit.h"
 #include "worker/job/payload.h"
-#include "worker/job/plan_cache.h"
+#include "worker/job/preparation.h"
+#include "worker/job/refusal.h"
 #include "worker/job/report.h"
+#include "worker/job/slot_report.h"
 #include "worker/metrics/metrics.h"
 #include "worker/queue/claim.h"
 
-enum {
-    CALL_ID_SIZE = 14 + 20 + 1, /* YYYYMMDDhhmmss and 20 hex digits: the form that ARK's own clients use */
-    LOG_WORDS_MAX = 1024,
-    RECORD_MAX = 8192,          /* of a picture */
-    UNKNOWN_DELAY_MIN_MS = 250, /* an outage shows in several calls at once */
-};
-
-struct held_end;
+enum { LOG_WORDS_MAX = 1024 };
 
 enum job_state { JOB_OPENING, JOB_BEGINNING, JOB_CALLING, JOB_CONFIRMING, JOB_REPORTING, JOB_GONE, JOB_STATE_COUNT };
 
@@ -48,27 +39,22 @@ struct job_body {
     char id[TASK_FULL_ID_SIZE];
     char fence[64];
     char trace[64];
-    char call_id[CALL_ID_SIZE];
-    int attempt, paid_calls, max_paid_calls;
-    bool recorded; /* BEGIN was answered OK: the paid call is on record, and the end of the job must say what it cost */
+    char call_id[ARK_CALL_ID_SIZE];
+    struct attempt attempt;
+    int paid_calls, max_paid_calls;
     bool cancelled;
     int64_t epoch_ms; /* when the task was created */
-    int64_t started_ms, called_ms;
-    struct permit permit;
-    char model[SCOPE_NAME_SIZE]; /* "" until the request was built */
-    bool trial;                  /* its call is the trial of a half-open account or model */
-    int deferrals;               /* how often the task was deferred before */
+    int64_t started_ms;
+    struct job_permit permit;
 
     struct report *report;
-    struct inputs *inputs;     /* while OPENING; else NULL */
-    struct input_share *share; /* of the memory for inputs, until they are sent; NULL: none */
-    struct ark_request request;
+    struct preparation *preparation; /* until the call begins, with uploads until they are sent; else NULL */
     struct ark_call call;
-    struct tariff tariff;  /* of the plan */
-    struct cost images;    /* of those that arrived */
-    struct verdict *kept;  /* the verdict that waits while CONFIRMING */
-    struct keeper *keeper; /* of images that came as bytes; NULL: none came yet */
-    struct held_end *held; /* the end that waits for them */
+    struct bill bill;
+    struct verdict *kept; /* the verdict that waits while CONFIRMING */
+    struct slot_report slots;
+    struct end_message end; /* what FINISH says, while REPORTING */
+    bool end_waits;         /* until `slots` is idle */
 };
 
 /* -- states; the functions follow in the order of a job's life */
@@ -93,33 +79,21 @@ static const struct {
 static void job_enter(struct job_body *job, enum job_state next, const char *why)
 {
     assert(states[job->state].next & 1u << next);
-    log_debug("job", "enters a state", "task=%s attempt=%d from=%s to=%s why=\"%s\"", job->id, job->attempt,
+    log_debug("job", "enters a state", "task=%s attempt=%d from=%s to=%s why=\"%s\"", job->id, job->attempt.number,
               states[job->state].name, states[next].name, why);
     job->state = next;
 }
 
+static struct job_body *job_create(const struct job_context *context, const struct claimed_job *claimed);
 static void job_begin(struct job_body *job); /* BEGINNING */
 static void call_ark(struct job_body *job);  /* BEGINNING -> CALLING */
 static void act_on(struct job_body *job, const struct verdict *verdict,
-                   const struct ark_result *ark); /* -> REPORTING */
-
-/* Each of these enters REPORTING. */
-static void finish_done(struct job_body *job, const struct ark_result *ark);
-static void finish_failed(struct job_body *job, enum charge charge, const struct payload_failure *failure);
-static void finish_retry(struct job_body *job, const struct verdict *verdict, const char *words);
-static void finish_defer(struct job_body *job, const struct verdict *verdict);
-static void finish_handback(struct job_body *job);
-static void finish_cancelled(struct job_body *job, enum charge charge);
+                   const struct ark_result *ark);                /* -> REPORTING */
+static void job_end(struct job_body *job, struct ending ending); /* -> REPORTING */
 
 static struct job_body *body_of(struct job *job)
 {
     return container_of(job, struct job_body, job);
-}
-
-/* The cost of a job without a call. A recorded call is returned to the task's budget. */
-static enum charge uncalled_charge(const struct job_body *job)
-{
-    return job->recorded ? CHARGE_VOID : CHARGE_NONE;
 }
 
 static void job_leave(struct job_body *job, const char *why)
@@ -130,21 +104,437 @@ static void job_leave(struct job_body *job, const char *why)
 
 /* -- from the claim to BEGINNING */
 
-static void job_on_begun(enum begin_answer answer, int paid_calls, void *arg);
-static void job_on_cancelled(void *arg);
-static void job_on_finished(bool owes, void *arg);
-static void job_on_lease_lost(void *arg);
-static void job_on_report_failed(int err, void *arg);
-
-static void make_call_id(char out[CALL_ID_SIZE])
+/* No call is made. */
+static void job_refuse(struct job_body *job, struct refusal refusal)
 {
-    time_t now = (time_t)(clock_wall_ms() / 1000);
-    struct tm tm;
-
-    gmtime_r(&now, &tm);
-    strftime(out, CALL_ID_SIZE, "%Y%m%d%H%M%S", &tm);
-    random_hex(out + 14, 10);
+    job_end(job, ending_refused(&job->attempt, &refusal));
 }
+
+static void job_on_opened(const struct storage_outcome *outcome, void *arg);
+
+/* For uploads, and for images that come as bytes. NULL: there is none. */
+static struct storage *usable_storage(const struct job_context *context)
+{
+    return context->storage && !storage_check_failed(context->storage_check) ? context->storage : NULL;
+}
+
+static struct preparation *create_preparation(const struct job_context *context)
+{
+    return preparation_create(&(struct preparation_setup){.plans = context->plans,
+                                                          .catalogue = context->catalogue,
+                                                          .defaults = context->defaults,
+                                                          .ark = context->ark,
+                                                          .budget = context->inputs});
+}
+
+static void book_plan(struct job_body *job, const struct plan *plan)
+{
+    job_permit_book(&job->permit, plan->model, plan->images);
+    job->attempt.is_trial = job_permit_is_trial(&job->permit);
+    job->bill.tariff = plan->tariff;
+}
+
+/* Begins the paid call, or first reads the uploads for it. An error: there is no call. */
+static int job_prepare(struct job_body *job, const struct claimed_job *claimed)
+{
+    int err;
+
+    job->preparation = create_preparation(job->context);
+    err = job->preparation ? preparation_read(job->preparation, claimed) : ERR_NO_MEMORY;
+    if (err)
+        return err;
+    book_plan(job, preparation_plan(job->preparation));
+    if (job_permit_must_wait(&job->permit)) { /* the circuit breaker opened after the claim */
+        job_end(job, ending_handed_back(&job->attempt));
+        return 0;
+    }
+    if (preparation_has_uploads(job->preparation))
+        return preparation_open(job->preparation, usable_storage(job->context), job_on_opened, job);
+    err = preparation_build(job->preparation);
+    if (!err)
+        job_begin(job);
+    return err;
+}
+
+struct job *job_start(const struct job_context *context, const struct claimed_job *claimed)
+{
+    struct job_body *job = job_create(context, claimed);
+    int err;
+
+    if (!job)
+        return NULL;
+    if (claimed->attempt == 1 && !claimed->deferrals) /* a deferred task is claimed again with the same attempt */
+        worker_metrics_since(context->metrics, METRIC_TASK_QUEUE, claimed->epoch_ms);
+    err = job_prepare(job, claimed);
+    if (err == ERR_NO_MEMORY)
+        return job_destroy(&job->job);
+    if (err)
+        job_refuse(job, refusal_of_error(err));
+    return &job->job;
+}
+
+struct job *job_hand_back(const struct job_context *context, const struct claimed_job *claimed)
+{
+    struct job_body *job = job_create(context, claimed);
+
+    if (!job)
+        return NULL;
+    job_end(job, ending_handed_back(&job->attempt));
+    return &job->job;
+}
+
+/* -- OPENING: the uploads are read before the call is paid */
+
+static void warn_unopened(const struct job_body *job, const struct storage_outcome *outcome)
+{
+    char quoted[256];
+
+    log_warn("job", "cannot read an upload", "task=%s end=%s why=%s", job->id, storage_end_name(outcome->end),
+             log_quote(quoted, sizeof(quoted), outcome->words));
+}
+
+static void job_on_opened(const struct storage_outcome *outcome, void *arg)
+{
+    struct job_body *job = arg;
+    int err;
+
+    if (outcome->end != STORAGE_DONE) {
+        warn_unopened(job, outcome);
+        job_refuse(job, refusal_of_upload(outcome->end));
+        return;
+    }
+    if (job_permit_must_wait(&job->permit)) {
+        job_end(job, ending_handed_back(&job->attempt));
+        return;
+    }
+    err = preparation_build(job->preparation);
+    if (err)
+        job_refuse(job, refusal_of_error(err));
+    else
+        job_begin(job);
+}
+
+/* -- BEGINNING: Redis records the paid call before it is made */
+
+static void job_begin(struct job_body *job)
+{
+    struct buf data;
+
+    job_enter(job, JOB_BEGINNING, "the request is ready");
+    payload_write_event(&data, job->id, (struct task_progress){.stage = STAGE_CALLING, .attempt = job->attempt.number});
+    if (buf_error(&data))
+        report_fail(job->report, buf_error(&data));
+    else
+        report_begin(job->report, job->call_id, preparation_request(job->preparation)->images, buf_text(&data));
+    buf_deinit(&data);
+}
+
+/* The paid call is on record. Checks again what may have changed while the record was written and confirmed. */
+static void start_call(struct job_body *job)
+{
+    if (job->cancelled)
+        job_end(job, ending_cancelled(&job->attempt));
+    else if (job_permit_must_wait(&job->permit))
+        job_end(job, ending_handed_back(&job->attempt));
+    else
+        call_ark(job);
+}
+
+static bool begin_is_recorded(enum begin_answer answer)
+{
+    return answer == BEGIN_OK || answer == BEGIN_NOT_DURABLE || answer == BEGIN_TOO_LATE;
+}
+
+static void job_on_begun(enum begin_answer answer, int paid_calls, void *arg)
+{
+    struct job_body *job = arg;
+
+    job->attempt.is_recorded = begin_is_recorded(answer);
+    job->paid_calls = paid_calls;
+    switch (answer) {
+    case BEGIN_OK:
+        start_call(job);
+        break;
+    case BEGIN_CANCELLED:
+        job_end(job, ending_cancelled(&job->attempt));
+        break;
+    case BEGIN_NO_BUDGET:
+    case BEGIN_NOT_DURABLE:
+    case BEGIN_TOO_LATE:
+        job_refuse(job, refusal_of_begin(answer));
+        break;
+    }
+}
+
+/* -- CALLING: slots are reported as ARK delivers them */
+
+static void job_on_slot(const struct ark_slot *slot, void *arg)
+{
+    struct job_body *job = arg;
+
+    metrics_add(job->context->metrics, SAMPLE(METRIC_IMAGES), slot->url != NULL);
+    if (slot->url)
+        price_add_image(&job->bill.images, &job->bill.tariff, slot->size);
+    slot_report_add(&job->slots, slot, usable_storage(job->context));
+}
+
+static void job_on_answer(const struct ark_call_outcome *outcome, void *arg);
+
+static void job_on_sent(void *arg)
+{
+    struct job_body *job = arg;
+
+    job->preparation = preparation_destroy(job->preparation);
+}
+
+static int start_http(struct job_body *job, struct ark_request *request)
+{
+    const struct job_context *context = job->context;
+    int64_t more_ms = (request->images - 1) * context->ark_timeout_per_image_ms;
+    /* Without a stream, the head arrives together with the last image. */
+    const struct ark_call_request call = {
+        .body = request->body,
+        .len = request->len,
+        .images = request->images,
+        .stream = request->stream,
+        .client_request_id = job->call_id,
+        .first_byte_ms = context->ark_first_byte_ms + (request->stream ? 0 : more_ms),
+        .total_ms = context->ark_timeout_ms + more_ms,
+    };
+    int err = ark_call_start(&job->call, &context->endpoint, &call,
+                             &(struct ark_call_events){
+                                 .on_slot = job_on_slot, .on_sent = job_on_sent, .on_done = job_on_answer, .arg = job});
+
+    if (!err)
+        request->body = NULL; /* owned by the call now */
+    return err;
+}
+
+static void job_on_slots_idle(void *arg);
+
+static void init_slots(struct job_body *job)
+{
+    slot_report_init(&job->slots, &(struct slot_report_config){.report = job->report,
+                                                               .id = job->id,
+                                                               .attempt = job->attempt.number,
+                                                               .pictures = &job->context->pictures,
+                                                               .loop = job->context->loop,
+                                                               .metrics = job->context->metrics,
+                                                               .on_idle = job_on_slots_idle,
+                                                               .arg = job});
+}
+
+static void call_ark(struct job_body *job)
+{
+    struct ark_request *request = preparation_request(job->preparation);
+    int err;
+
+    job_enter(job, JOB_CALLING, "the paid call is on record");
+    job_permit_call(&job->permit);
+    init_slots(job);
+    err = start_http(job, request);
+    if (err) {
+        ark_call_hang_up(&job->call, WEB_NOT_SENT, err_text(err));
+        return;
+    }
+    log_info("job", "calls ARK", "task=%s attempt=%d call=%s images=%d stream=%d trace=%s", job->id,
+             job->attempt.number, job->call_id, request->images, request->stream, *job->trace ? job->trace : "-");
+    if (!preparation_has_uploads(job->preparation)) /* else it holds their share of the memory until they are sent */
+        job->preparation = preparation_destroy(job->preparation);
+}
+
+/* -- the answer: its cost, its evidence about the account, the outcome of the task */
+
+/* The verdict to keep while CONFIRMING. NULL: the verdict does not depend on other tasks, or out of memory; then this task fails. */
+static struct verdict *keep_verdict(const struct verdict *verdict)
+{
+    struct verdict *kept = NULL;
+
+    if (verdict->action == VERDICT_FAIL && verdict_is_closing(verdict->problem))
+        kept = malloc(sizeof(*kept));
+    if (kept)
+        *kept = *verdict;
+    return kept;
+}
+
+static void job_decide(const struct job_body *job, const struct ark_call_outcome *outcome, struct verdict *out)
+{
+    verdict_decide(&(struct evidence){.end = outcome->end,
+                                      .words = outcome->words,
+                                      .ark = outcome->result,
+                                      .attempt = job->attempt.number,
+                                      .max_attempts = job->attempt.max,
+                                      .paid_calls = job->paid_calls,
+                                      .max_paid_calls = job->max_paid_calls,
+                                      .cancelled = job->cancelled,
+                                      .closed = job_permit_is_blocked(&job->permit),
+                                      .now_ms = clock_wall_ms()},
+                   out);
+}
+
+static void job_on_answer(const struct ark_call_outcome *outcome, void *arg)
+{
+    struct job_body *job = arg;
+    struct verdict verdict;
+
+    ark_result_report_missing(outcome->result, job_on_slot, job);
+    job_decide(job, outcome, &verdict);
+    job->kept = keep_verdict(&verdict);
+    if (job_permit_settle(&job->permit, &verdict, outcome->result, job->kept != NULL))
+        job_enter(job, JOB_CONFIRMING, "the account or the model is closed");
+    else
+        act_on(job, &verdict, outcome->result);
+}
+
+/* -- CONFIRMING: Redis says which task was the first to find the account or model closed */
+
+void job_confirm(struct permit *permit, bool first)
+{
+    struct job_body *job = container_of(permit, struct job_body, permit.permit);
+
+    if (!first)
+        job->kept->action = VERDICT_DEFER;
+    act_on(job, job->kept, ark_call_result(&job->call));
+}
+
+static void log_call(const struct job_body *job, const struct ending *ending)
+{
+    const struct ark_result *ark = ending->ark;
+    char plain[VERDICT_WORDS_MAX], words[LOG_WORDS_MAX];
+    struct buf cost;
+
+    if (!log_enabled(LOG_INFO))
+        return;
+    buf_init(&cost, PRICE_TEXT_MAX);
+    ending_write_cost(&cost, ending, &job->bill);
+    log_info(
+        "job", verdict_action_name(ending->action),
+        "task=%s attempt=%d call=%s images=%d failed=%d charge=%s %s code=%s status=%d ark_request=%s ms=%lld words=%s",
+        job->id, job->attempt.number, job->call_id, ark->images, ark->failed, charge_name(ending->charge),
+        buf_text(&cost), ending->problem < PROBLEM_COUNT ? problem_code(ending->problem) : "-", ark->http_status,
+        *ark->request_id ? ark->request_id : "-", (long long)(clock_monotonic_ms() - job->started_ms),
+        log_quote(words, sizeof(words), redact(plain, sizeof(plain), ending->words)));
+    buf_deinit(&cost);
+}
+
+static void act_on(struct job_body *job, const struct verdict *verdict, const struct ark_result *ark)
+{
+    const struct ending ending = ending_of_call(verdict, ark);
+
+    log_call(job, &ending);
+    worker_metrics_call(job->context->metrics, verdict, job_permit_call_ms(&job->permit));
+    job_end(job, ending);
+}
+
+/* -- REPORTING: the end of the attempt goes to Redis */
+
+static void send_end(struct job_body *job)
+{
+    job->end_waits = false;
+    if (action_ends_task(job->end.report.action))
+        worker_metrics_since(job->context->metrics, METRIC_TASK_SECONDS, job->epoch_ms);
+    report_finish(job->report, &job->end.report);
+    end_message_deinit(&job->end);
+}
+
+/* All images that came as bytes were reported. */
+static void job_on_slots_idle(void *arg)
+{
+    struct job_body *job = arg;
+
+    if (job->end_waits)
+        send_end(job);
+}
+
+static void set_delay(struct job_body *job, struct ending *ending)
+{
+    ending->delay_ms = ending_delay_ms(ending, &job->attempt, &job->context->backoff, random_unit());
+    worker_metrics_delayed(job->context->metrics, ending->action, ending->problem);
+}
+
+/* Redis would store incomplete data as the task's end, so if there is no memory for all of it, nothing is sent: the lease expires, and REAP
+ * decides. */
+static void job_end(struct job_body *job, struct ending ending)
+{
+    int err;
+
+    job_enter(job, JOB_REPORTING, verdict_action_name(ending.action));
+    job->preparation = preparation_destroy(job->preparation); /* nothing more is sent to ARK */
+    if (ending_is_delayed(&ending))
+        set_delay(job, &ending);
+    err = ending_write(&job->end, &ending, &job->attempt, &job->bill);
+    if (err)
+        report_fail(job->report, err);
+    else if (slot_report_is_busy(&job->slots))
+        job->end_waits = true;
+    else
+        send_end(job);
+}
+
+static void job_on_finished(bool owes, void *arg)
+{
+    struct job_body *job = arg;
+
+    if (owes)
+        settler_poke(job->context->settler);
+    job_leave(job, "Redis has taken the end");
+}
+
+/* -- at any time: cancelled by the client, the lease lost, Redis back */
+
+void job_cancel(struct job *base)
+{
+    struct job_body *job = body_of(base);
+
+    if (job->cancelled)
+        return;
+    job->cancelled = true; /* while BEGINNING, start_call and BEGIN check it */
+    if (job->state == JOB_CALLING)
+        ark_call_hang_up(&job->call, WEB_BROKEN, "the client cancelled the task");
+}
+
+static void job_on_cancelled(void *arg)
+{
+    struct job_body *job = arg;
+
+    job_cancel(&job->job);
+}
+
+void job_lose(struct job *base)
+{
+    struct job_body *job = body_of(base);
+
+    if (job->state == JOB_GONE)
+        return;
+    log_warn("job", "lease lost, dropping the job", "task=%s attempt=%d call=%s state=%s", job->id, job->attempt.number,
+             job->call_id, states[job->state].name);
+    job_leave(job, "the lease was lost");
+}
+
+static void job_on_lease_lost(void *arg)
+{
+    struct job_body *job = arg;
+
+    job_lose(&job->job);
+}
+
+/* The lease is still held. It expires, because job_destroy ends its renewal. */
+static void job_on_report_failed(int err, void *arg)
+{
+    struct job_body *job = arg;
+
+    log_error("job", "cannot report to Redis, dropping the job, its lease will expire",
+              "task=%s attempt=%d call=%s state=%s error=\"%s\"", job->id, job->attempt.number, job->call_id,
+              states[job->state].name, err_text(err));
+    job_leave(job, "a report failed");
+}
+
+void job_resume(struct job *base)
+{
+    report_resume(body_of(base)->report);
+}
+
+/* -- create and destroy */
 
 static struct report *create_report(struct job_body *job)
 {
@@ -173,10 +563,10 @@ static void copy_claim(struct job_body *job, const struct claimed_job *claimed)
     (void)snprintf(job->id, sizeof(job->id), "%s", claimed->id);
     (void)snprintf(job->fence, sizeof(job->fence), "%s", claimed->fence);
     (void)snprintf(job->trace, sizeof(job->trace), "%s", claimed->trace);
-    job->attempt = claimed->attempt;
+    job->attempt = (struct attempt){
+        .id = job->id, .number = claimed->attempt, .max = job->context->max_attempts, .deferrals = claimed->deferrals};
     job->max_paid_calls = claimed->max_paid_calls;
     job->epoch_ms = claimed->epoch_ms;
-    job->deferrals = claimed->deferrals;
 }
 
 static struct job_body *job_create(const struct job_context *context, const struct claimed_job *claimed)
@@ -190,8 +580,8 @@ static struct job_body *job_create(const struct job_context *context, const stru
     job->context = context;
     copy_claim(job, claimed);
     job->started_ms = clock_monotonic_ms();
-    make_call_id(job->call_id);
-    governor_take(context->governor, &job->permit);
+    ark_call_id_make(job->call_id);
+    job_permit_take(&job->permit, context->governor);
     job->job.lease.id = job->id;
     job->job.lease.fence = job->fence;
     lease_add(context->leases, &job->job.lease);
@@ -202,842 +592,6 @@ static struct job_body *job_create(const struct job_context *context, const stru
     return NULL;
 }
 
-static void warn_unlisted(const struct job_body *job)
-{
-    char model[2 * TASK_NAME_MAX];
-
-    log_warn("job", "the model is not in the catalogue, only the plainest fields are sent", "task=%s model=%s", job->id,
-             log_quote(model, sizeof(model), job->model));
-}
-
-/* No call was made, so another attempt costs nothing. `passes`: it may succeed. */
-static void finish_uncalled(struct job_body *job, enum problem problem, bool passes, const char *words)
-{
-    enum charge charge = uncalled_charge(job);
-
-    if (passes && job->attempt < job->context->max_attempts)
-        finish_retry(job, &(struct verdict){.action = VERDICT_RETRY, .charge = charge, .problem = problem}, words);
-    else
-        finish_failed(job, charge, &(struct payload_failure){.problem = problem, .retryable = passes, .words = words});
-}
-
-/* The circuit breaker opened after this job was claimed. */
-static bool must_wait(const struct job_body *job)
-{
-    return !job->trial && governor_is_blocked(job->context->governor, job->model);
-}
-
-/* A task without a plan: as this worker is configured. */
-static int make_own_plan(const struct job_body *job, const struct task_spec *spec, struct plan *out)
-{
-    const struct job_context *context = job->context;
-    const struct model *row = plan_make(out, context->defaults, context->catalogue, spec);
-
-    return spec->url_count > (size_t)row->references_max ? ERR_RANGE : 0;
-}
-
-/* Before the call, and before its inputs are read. */
-static void book_plan(struct job_body *job, const struct plan *plan)
-{
-    const struct catalogue *catalogue = job->context->catalogue;
-
-    (void)snprintf(job->model, sizeof(job->model), "%s", plan->model);
-    if (!strcmp(plan->catalogue, catalogue_version(catalogue)) && !catalogue_find(catalogue, job->model)->listed)
-        warn_unlisted(job);
-    job->tariff = plan->tariff;
-    governor_book(job->context->governor, &job->permit, job->model, plan->images);
-    job->trial = job->permit.trial || job->permit.account_trial;
-}
-
-static void note_plan_error(const struct job_body *job, int err)
-{
-    if (err == ERR_SYNTAX)
-        log_error("job", "the plan cannot be read, the gateway may have a newer version than this worker", "task=%s",
-                  job->id);
-}
-
-static int read_plan(const struct job_body *job, const struct claimed_job *claimed, const struct plan **out)
-{
-    int err = plan_cache_read(job->context->plans, claimed->plan, claimed->plan_len, out);
-
-    note_plan_error(job, err);
-    return err;
-}
-
-static void job_on_opened(const struct storage_outcome *outcome, void *arg);
-
-/* NULL: this worker cannot read uploads. */
-static struct storage *input_storage(const struct job_context *context)
-{
-    return context->storage && !storage_check_failed(context->storage_check) ? context->storage : NULL;
-}
-
-static int open_inputs(struct job_body *job, struct inputs_task *task)
-{
-    job->share = calloc(1, sizeof(*job->share));
-    if (!job->share)
-        return ERR_NO_MEMORY;
-    return inputs_open(&(struct inputs_setup){.storage = input_storage(job->context),
-                                              .budget = job->context->inputs,
-                                              .share = job->share,
-                                              .on_end = job_on_opened,
-                                              .arg = job},
-                       task, &job->inputs);
-}
-
-/* The plan must last until the uploads have been read, so it does not come from the cache. */
-static int begin_inputs(struct job_body *job, const struct claimed_job *claimed, struct inputs_task *task)
-{
-    int err = plan_read(claimed->plan, claimed->plan_len, &task->stored);
-
-    note_plan_error(job, err);
-    if (err)
-        return err;
-    book_plan(job, &task->stored.plan);
-    return must_wait(job) ? 0 : open_inputs(job, task);
-}
-
-/* Builds the request, or for a task with uploads begins to read them. `task` is taken over then. */
-static int prepare_request(struct job_body *job, const struct claimed_job *claimed, struct inputs_task *task)
-{
-    struct plan own = {.model = NULL};
-    const struct plan *plan = &own;
-    int err = task_spec_read(claimed->request, claimed->request_len, &task->spec);
-
-    if (err)
-        return err;
-    if (inputs_has_uploads(&task->spec))
-        return begin_inputs(job, claimed, task);
-    err = claimed->plan_len ? read_plan(job, claimed, &plan) : make_own_plan(job, &task->spec, &own);
-    if (err)
-        return err;
-    book_plan(job, plan);
-    return must_wait(job) ? 0 : ark_request_build(plan, &task->spec, job->context->ark, &job->request);
-}
-
-static void refuse_request(struct job_body *job, int err)
-{
-    static const struct {
-        int err;
-        enum problem problem;
-        const char *words;
-    } refusals[] = {
-        {ERR_SYNTAX,    PROBLEM_INVALID_TASK,        "The stored request cannot be read."                   },
-        {ERR_RANGE,     PROBLEM_ARK_INVALID_REQUEST, "The model does not take that many reference images."  },
-        {ERR_TOO_LONG,  PROBLEM_ARK_INVALID_REQUEST, "The request is larger than ARK takes."                },
-        {ERR_NOT_FOUND, PROBLEM_INPUT_UNAVAILABLE,   "This worker does not have the STORAGE of the gateway."},
-    };
-    size_t i = 0;
-
-    while (i < ARRAY_LENGTH(refusals) - 1 && refusals[i].err != err)
-        i++;
-    finish_failed(job, uncalled_charge(job),
-                  &(struct payload_failure){.problem = refusals[i].problem,
-                                            .retryable = problem_retryable(refusals[i].problem),
-                                            .words = refusals[i].words});
-}
-
-struct job *job_start(const struct job_context *context, const struct claimed_job *claimed)
-{
-    struct job_body *job = job_create(context, claimed);
-    struct inputs_task task = {.stored = {.root = NULL}};
-    int err;
-
-    if (!job)
-        return NULL;
-    if (claimed->attempt == 1 && !claimed->deferrals) /* a deferred task is claimed again with the same attempt */
-        worker_metrics_since(context->metrics, METRIC_TASK_QUEUE, claimed->epoch_ms);
-    err = prepare_request(job, claimed, &task);
-    stored_plan_deinit(&task.stored);
-    task_spec_deinit(&task.spec);
-    if (err == ERR_NO_MEMORY)
-        return job_destroy(&job->job);
-    if (err)
-        refuse_request(job, err);
-    else if (must_wait(job))
-        finish_handback(job);
-    else if (!job->inputs)
-        job_begin(job);
-    return &job->job;
-}
-
-struct job *job_hand_back(const struct job_context *context, const struct claimed_job *claimed)
-{
-    struct job_body *job = job_create(context, claimed);
-
-    if (!job)
-        return NULL;
-    finish_handback(job);
-    return &job->job;
-}
-
-/* -- OPENING: the uploads are read before the call is paid */
-
-static void finish_unopened(struct job_body *job, const struct storage_outcome *outcome)
-{
-    char quoted[256];
-
-    log_warn("job", "cannot read an upload", "task=%s end=%s why=%s", job->id, storage_end_name(outcome->end),
-             log_quote(quoted, sizeof(quoted), outcome->words));
-    finish_uncalled(job, PROBLEM_INPUT_UNAVAILABLE, storage_end_is_passing(outcome->end),
-                    outcome->end == STORAGE_MISSING
-                        ? "An uploaded image is not in the storage any more, so ARK was not called."
-                        : "An uploaded image could not be read, so ARK was not called.");
-}
-
-static int build_from_inputs(struct job_body *job)
-{
-    const struct inputs_task *task = inputs_task_of(job->inputs);
-
-    return ark_request_build(&task->stored.plan, &task->spec, job->context->ark, &job->request);
-}
-
-static void job_on_opened(const struct storage_outcome *outcome, void *arg)
-{
-    struct job_body *job = arg;
-    bool is_ready = outcome->end == STORAGE_DONE && !must_wait(job);
-    int err = is_ready ? build_from_inputs(job) : 0;
-
-    job->inputs = inputs_destroy(job->inputs); /* its images are in the request now */
-    input_share_shrink(job->share, (int64_t)job->request.len);
-    if (err == ERR_NO_MEMORY)
-        finish_uncalled(job, PROBLEM_INPUT_UNAVAILABLE, true,
-                        "The worker had no memory for the images, so ARK was not called.");
-    else if (err)
-        refuse_request(job, err);
-    else if (is_ready)
-        job_begin(job);
-    else if (outcome->end == STORAGE_DONE)
-        finish_handback(job);
-    else
-        finish_unopened(job, outcome);
-}
-
-/* -- BEGINNING: Redis records the paid call before it is made */
-
-static void job_begin(struct job_body *job)
-{
-    struct buf data;
-
-    job_enter(job, JOB_BEGINNING, "the request is ready");
-    payload_write_event(&data, job->id, (struct task_progress){.stage = STAGE_CALLING, .attempt = job->attempt});
-    if (buf_error(&data))
-        report_fail(job->report, buf_error(&data));
-    else
-        report_begin(job->report, job->call_id, job->request.images, buf_text(&data));
-    buf_deinit(&data);
-}
-
-/* The paid call is on record. Checks again what may have changed while the record was written and confirmed. */
-static void start_call(struct job_body *job)
-{
-    if (job->cancelled)
-        finish_cancelled(job, uncalled_charge(job));
-    else if (must_wait(job))
-        finish_handback(job);
-    else
-        call_ark(job);
-}
-
-static bool begin_is_recorded(enum begin_answer answer)
-{
-    return answer == BEGIN_OK || answer == BEGIN_NOT_DURABLE || answer == BEGIN_TOO_LATE;
-}
-
-static void job_on_begun(enum begin_answer answer, int paid_calls, void *arg)
-{
-    struct job_body *job = arg;
-
-    job->recorded = begin_is_recorded(answer);
-    job->paid_calls = paid_calls;
-    switch (answer) {
-    case BEGIN_OK:
-        start_call(job);
-        break;
-    case BEGIN_CANCELLED:
-        finish_cancelled(job, uncalled_charge(job));
-        break;
-    case BEGIN_NO_BUDGET:
-        finish_failed(job, uncalled_charge(job),
-                      &(struct payload_failure){.problem = PROBLEM_OUTCOME_UNKNOWN,
-                                                .words = "The task's budget of paid calls is used up."});
-        break;
-    case BEGIN_NOT_DURABLE:
-        finish_uncalled(job, PROBLEM_NOT_DURABLE, true,
-                        "Redis did not confirm the record of the paid call, so ARK was not called.");
-        break;
-    case BEGIN_TOO_LATE:
-        finish_uncalled(job, PROBLEM_NOT_DURABLE, true,
-                        "The lease may have ended before the call began, so ARK was not called.");
-        break;
-    }
-}
-
-/* -- CALLING: slots are reported as ARK delivers them */
-
-/* record: what scripts keep about the event's picture; NULL: nothing */
-static int emit_slot(struct job_body *job, struct task_progress event, const struct buf *record)
-{
-    struct buf data;
-    int err;
-
-    event.attempt = job->attempt;
-    payload_write_event(&data, job->id, event);
-    if (record)
-        payload_add_record(&data, record);
-    err = buf_error(&data);
-    if (!err)
-        err = report_emit(job->report, data.data);
-    buf_deinit(&data);
-    return err;
-}
-
-/* An image as a data: URL may have many megabytes. If there is no memory to report it, its slot fails, and the result says so. */
-static void job_report_slot(struct job_body *job, struct task_progress event, const struct buf *record)
-{
-    int err = emit_slot(job, event, record);
-
-    if (!err)
-        return;
-    log_error("job", "cannot report a slot", "task=%s index=%d error=\"%s\"", job->id, event.index, err_text(err));
-    err = emit_slot(job,
-                    (struct task_progress){.stage = STAGE_IMAGE_FAILED,
-                                           .index = event.index,
-                                           .code = problem_code(PROBLEM_INTERNAL),
-                                           .message = "This image came, and could not be kept."},
-                    NULL);
-    if (err)
-        report_fail(job->report, err);
-}
-
-/* A picture that is kept has its address from the first event on. */
-static void job_report_picture(struct job_body *job, struct task_progress event, const struct picture_link *link,
-                               const struct buf *record)
-{
-    event.picture = link->id;
-    event.stored_url = link->stored_url;
-    job_report_slot(job, event, record);
-}
-
-/* A copy of it is owed. */
-static void report_owed(struct job_body *job, struct task_progress event, const struct picture_link *link)
-{
-    struct buf record;
-
-    buf_init(&record, RECORD_MAX);
-    picture_write_owed(&record, link, event.index, event.url);
-    if (job->context->pictures.replaces_url)
-        event.url = link->stored_url;
-    job_report_picture(job, event, link, &record);
-    buf_deinit(&record);
-}
-
-static void send_held(struct job_body *job);
-
-/* An image that came as bytes is in the storage, or could not be stored. */
-static void job_on_kept(const struct kept_image *image, void *arg)
-{
-    struct job_body *job = arg;
-    struct task_progress event = {.stage = STAGE_IMAGE, .index = image->index, .url = image->url, .size = image->size};
-    struct buf record;
-
-    buf_init(&record, RECORD_MAX);
-    if (!image->about) {
-        if (image->may_be_stored)
-            picture_write_doubtful(&record, image->link, image->index);
-        job_report_slot(job, event, image->may_be_stored ? &record : NULL);
-    } else {
-        picture_write_stored(&record, image->link, image->index, image->about, storage_identity(job->context->storage));
-        event.url = image->link->stored_url;
-        job_report_picture(job, event, image->link, &record);
-    }
-    buf_deinit(&record);
-    if (job->held && !keeper_is_busy(job->keeper))
-        send_held(job);
-}
-
-static int keep_bytes(struct job_body *job, const struct task_progress *event, const struct picture_link *link)
-{
-    char owner[TASK_CLIENT_MAX + 1];
-
-    if (!job->keeper) {
-        (void)snprintf(owner, sizeof(owner), "%.*s", (int)strcspn(job->id, "."), job->id);
-        job->keeper = keeper_create(&(struct keeper_config){.loop = job->context->loop,
-                                                            .storage = job->context->storage,
-                                                            .metrics = job->context->metrics,
-                                                            .owner = owner,
-                                                            .on_kept = job_on_kept,
-                                                            .arg = job});
-    }
-    return job->keeper ? keeper_add(job->keeper, event->index, event->url, event->size, link) : ERR_NO_MEMORY;
-}
-
-static bool can_store(const struct job_context *context)
-{
-    return context->storage && !storage_check_failed(context->storage_check);
-}
-
-static void job_report_image(struct job_body *job, const struct ark_slot *slot)
-{
-    const struct job_context *context = job->context;
-    const struct task_progress event = {
-        .stage = STAGE_IMAGE, .index = slot->index, .url = slot->url, .size = slot->size};
-    struct picture_link link;
-    bool is_kept = context->pictures.is_on && picture_link_make(&link, &context->pictures, clock_wall_ms());
-
-    if (is_kept && picture_can_be_copied(slot->url))
-        report_owed(job, event, &link);
-    else if (!is_kept || !can_store(context) || !keeper_is_data(slot->url) || keep_bytes(job, &event, &link))
-        job_report_slot(job, event, NULL);
-}
-
-static void job_on_slot(const struct ark_slot *slot, void *arg)
-{
-    struct job_body *job = arg;
-
-    metrics_add(job->context->metrics, SAMPLE(METRIC_IMAGES), slot->url != NULL);
-    if (slot->url) {
-        price_add_image(&job->images, &job->tariff, slot->size);
-        job_report_image(job, slot);
-    } else
-        job_report_slot(
-            job,
-            (struct task_progress){
-                .stage = STAGE_IMAGE_FAILED, .index = slot->index, .code = slot->code, .message = slot->message},
-            NULL);
-}
-
-static void job_on_answer(const struct ark_call_outcome *outcome, void *arg);
-
-static void release_share(struct job_body *job)
-{
-    if (job->share)
-        input_share_release(job->share);
-    free(job->share);
-    job->share = NULL;
-}
-
-static void job_on_sent(void *arg)
-{
-    release_share(arg);
-}
-
-static int start_http(struct job_body *job)
-{
-    const struct job_context *context = job->context;
-    int64_t more_ms = (job->request.images - 1) * context->ark_timeout_per_image_ms;
-    /* Without a stream, the head arrives together with the last image. */
-    const struct ark_call_request request = {
-        .body = job->request.body,
-        .len = job->request.len,
-        .images = job->request.images,
-        .stream = job->request.stream,
-        .client_request_id = job->call_id,
-        .first_byte_ms = context->ark_first_byte_ms + (job->request.stream ? 0 : more_ms),
-        .total_ms = context->ark_timeout_ms + more_ms,
-    };
-    int err = ark_call_start(&job->call, &context->endpoint, &request,
-                             &(struct ark_call_events){
-                                 .on_slot = job_on_slot, .on_sent = job_on_sent, .on_done = job_on_answer, .arg = job});
-
-    if (!err)
-        job->request.body = NULL; /* owned by the call now */
-    return err;
-}
-
-static void call_ark(struct job_body *job)
-{
-    int err;
-
-    job_enter(job, JOB_CALLING, "the paid call is on record");
-    job->called_ms = clock_monotonic_ms();
-    err = start_http(job);
-    if (err)
-        ark_call_hang_up(&job->call, WEB_NOT_SENT, err_text(err));
-    else
-        log_info("job", "calls ARK", "task=%s attempt=%d call=%s images=%d stream=%d trace=%s", job->id, job->attempt,
-                 job->call_id, job->request.images, job->request.stream, *job->trace ? job->trace : "-");
-}
-
-/* -- the answer: its cost, its evidence about the account, the outcome of the task */
-
-/* Corrects the booked images as far as the charge is known. */
-static void book_charge(struct job_body *job, const struct verdict *verdict, const struct ark_result *ark)
-{
-    struct governor *governor = job->context->governor;
-
-    if (verdict->charge == CHARGE_VOID)
-        governor_book(governor, &job->permit, job->model, 0);
-    else if (verdict->charge == CHARGE_KNOWN)
-        governor_book(governor, &job->permit, job->model, ark->generated > ark->images ? ark->generated : ark->images);
-}
-
-/* True: the call found the account or model closed, and Redis must say whether it was the first one. */
-static bool note_call(struct job_body *job, const struct verdict *verdict)
-{
-    char why[SCOPE_WHY_SIZE];
-
-    return governor_note(job->context->governor, &job->permit,
-                         &(struct call_note){.news = account_news_of(verdict),
-                                             .asks_first = job->kept != NULL,
-                                             .began_ms = job->called_ms,
-                                             .took_ms = clock_monotonic_ms() - job->called_ms,
-                                             .pause_ms = verdict->until_ms ? 0 : verdict->delay_ms,
-                                             .until_ms = verdict->until_ms,
-                                             .problem = verdict->problem,
-                                             .why = redact(why, sizeof(why), verdict->words)});
-}
-
-/* The verdict to keep while CONFIRMING. NULL: the verdict does not depend on other tasks, or out of memory; then this task fails. */
-static struct verdict *keep_verdict(const struct verdict *verdict)
-{
-    struct verdict *kept = NULL;
-
-    if (verdict->action == VERDICT_FAIL && verdict_is_closing(verdict->problem))
-        kept = malloc(sizeof(*kept));
-    if (kept)
-        *kept = *verdict;
-    return kept;
-}
-
-static void job_decide(const struct job_body *job, const struct ark_call_outcome *outcome, struct verdict *out)
-{
-    verdict_decide(&(struct evidence){.end = outcome->end,
-                                      .words = outcome->words,
-                                      .ark = outcome->result,
-                                      .attempt = job->attempt,
-                                      .max_attempts = job->context->max_attempts,
-                                      .paid_calls = job->paid_calls,
-                                      .max_paid_calls = job->max_paid_calls,
-                                      .cancelled = job->cancelled,
-                                      .closed = governor_is_blocked(job->context->governor, job->model),
-                                      .now_ms = clock_wall_ms()},
-                   out);
-}
-
-static void job_on_answer(const struct ark_call_outcome *outcome, void *arg)
-{
-    struct job_body *job = arg;
-    struct verdict verdict;
-
-    ark_result_report_missing(outcome->result, job_on_slot, job);
-    job_decide(job, outcome, &verdict);
-    job->kept = keep_verdict(&verdict);
-    book_charge(job, &verdict, outcome->result);
-    if (note_call(job, &verdict))
-        job_enter(job, JOB_CONFIRMING, "the account or the model is closed");
-    else
-        act_on(job, &verdict, outcome->result);
-}
-
-/* -- CONFIRMING: Redis says which task was the first to find the account or model closed */
-
-void job_confirm(struct permit *permit, bool first)
-{
-    struct job_body *job = container_of(permit, struct job_body, permit);
-
-    if (!first)
-        job->kept->action = VERDICT_DEFER;
-    act_on(job, job->kept, ark_call_result(&job->call));
-}
-
-/* What the call cost; 0 if it was not charged. */
-static struct cost cost_of_call(struct job_body *job, enum charge charge)
-{
-    struct cost cost = price_calls(&job->tariff, charge == CHARGE_UNKNOWN ? 1 : 0);
-    struct ark_lost lost;
-
-    if (charge == CHARGE_UNKNOWN)
-        cost.estimated = cost.known;
-    if (charge != CHARGE_KNOWN)
-        return cost;
-    lost = ark_result_lost(ark_call_result(&job->call));
-    return price_call(&job->tariff, &job->images, lost.made, lost.missing);
-}
-
-/* "cost=0.06 currency=USD estimated=0"; "cost=-" if the price is not known. */
-static void add_cost_words(struct buf *out, struct job_body *job, enum charge charge)
-{
-    const struct cost cost = cost_of_call(job, charge);
-
-    buf_add_text(out, "cost=");
-    if (cost.known)
-        money_add(out, cost.micros);
-    else
-        buf_add_char(out, '-');
-    buf_addf(out, " currency=%s estimated=%d", cost.known ? job->tariff.currency : "-", cost.estimated);
-}
-
-static void log_verdict(struct job_body *job, const struct verdict *verdict, const struct ark_result *ark)
-{
-    char plain[VERDICT_WORDS_MAX], words[LOG_WORDS_MAX];
-    struct buf cost;
-
-    if (!log_enabled(LOG_INFO))
-        return;
-    buf_init(&cost, PRICE_TEXT_MAX);
-    add_cost_words(&cost, job, verdict->charge);
-    log_info(
-        "job", verdict_action_name(verdict->action),
-        "task=%s attempt=%d call=%s images=%d failed=%d charge=%s %s code=%s status=%d ark_request=%s ms=%lld words=%s",
-        job->id, job->attempt, job->call_id, ark->images, ark->failed, charge_name(verdict->charge), buf_text(&cost),
-        verdict->problem < PROBLEM_COUNT ? problem_code(verdict->problem) : "-", ark->http_status,
-        *ark->request_id ? ark->request_id : "-", (long long)(clock_monotonic_ms() - job->started_ms),
-        log_quote(words, sizeof(words), redact(plain, sizeof(plain), verdict->words)));
-    buf_deinit(&cost);
-}
-
-static void act_on(struct job_body *job, const struct verdict *verdict, const struct ark_result *ark)
-{
-    log_verdict(job, verdict, ark);
-    worker_metrics_call(job->context->metrics, verdict, clock_monotonic_ms() - job->called_ms);
-    switch (verdict->action) {
-    case VERDICT_DONE:
-        finish_done(job, ark);
-        break;
-    case VERDICT_FAIL:
-        finish_failed(
-            job, verdict->charge,
-            &(struct payload_failure){
-                .problem = verdict->problem, .retryable = verdict->retryable, .words = verdict->words, .ark = ark});
-        break;
-    case VERDICT_RETRY:
-        finish_retry(job, verdict, verdict->words);
-        break;
-    case VERDICT_DEFER:
-        finish_defer(job, verdict);
-        break;
-    case VERDICT_CANCELLED:
-        finish_cancelled(job, verdict->charge);
-        break;
-    case VERDICT_HANDBACK:
-        finish_handback(job);
-        break;
-    }
-}
-
-/* -- REPORTING: the end of the attempt goes to Redis */
-
-/* Otherwise the task goes back into the queue. */
-static bool ends_task(enum verdict_action action)
-{
-    return action == VERDICT_DONE || action == VERDICT_FAIL || action == VERDICT_CANCELLED;
-}
-
-/* Nothing if the call was not charged. */
-static void write_cost(struct job_body *job, enum charge charge, struct buf *out)
-{
-    const struct cost cost = cost_of_call(job, charge);
-
-    if (charge == CHARGE_UNKNOWN || charge == CHARGE_KNOWN)
-        price_write(out, &cost, job->tariff.currency);
-}
-
-/* The end of the attempt, while images are being stored. */
-struct held_end {
-    struct report_end end; /* its texts are in the bufs */
-    struct buf data, cost;
-};
-
-static void held_destroy(struct held_end *held)
-{
-    if (!held)
-        return;
-    buf_deinit(&held->data);
-    buf_deinit(&held->cost);
-    free(held);
-}
-
-static void send_end(struct job_body *job, const struct report_end *end)
-{
-    if (ends_task(end->action))
-        worker_metrics_since(job->context->metrics, METRIC_TASK_SECONDS, job->epoch_ms);
-    report_finish(job->report, end);
-}
-
-static void send_held(struct job_body *job)
-{
-    struct held_end *held = job->held;
-
-    job->held = NULL;
-    send_end(job, &held->end);
-    held_destroy(held);
-}
-
-/* Takes over both bufs. The end follows the events of the images. */
-static void hold_end(struct job_body *job, const struct report_end *end, struct buf *data, struct buf *cost)
-{
-    struct held_end *held = malloc(sizeof(*held));
-
-    if (!held) {
-        report_fail(job->report, ERR_NO_MEMORY);
-        buf_deinit(data);
-        buf_deinit(cost);
-        return;
-    }
-    *held = (struct held_end){*end, *data, *cost};
-    job->held = held;
-}
-
-/* Takes over `data`. Redis would store incomplete data as the task's end, so if there is no memory for all of it, nothing is sent: the
- * lease expires, and REAP decides. */
-static void job_finish(struct job_body *job, enum verdict_action action, enum charge charge, int64_t delay_ms,
-                       struct buf *data)
-{
-    struct report_end end = {.action = action, .charge = charge, .delay_ms = delay_ms};
-    struct buf cost;
-
-    job_enter(job, JOB_REPORTING, verdict_action_name(action));
-    buf_init(&cost, PRICE_TEXT_MAX);
-    write_cost(job, charge, &cost);
-    buf_fail(data, buf_error(&cost));
-    end.data = buf_text(data);
-    end.cost = buf_text(&cost);
-    if (!buf_error(data) && keeper_is_busy(job->keeper)) {
-        hold_end(job, &end, data, &cost);
-        return;
-    }
-    if (buf_error(data))
-        report_fail(job->report, buf_error(data));
-    else
-        send_end(job, &end);
-    buf_deinit(&cost);
-    buf_deinit(data);
-}
-
-static void finish_done(struct job_body *job, const struct ark_result *ark)
-{
-    struct buf data;
-
-    payload_write_done(&data, ark);
-    job_finish(job, VERDICT_DONE, CHARGE_KNOWN, 0, &data);
-}
-
-static void finish_failed(struct job_body *job, enum charge charge, const struct payload_failure *failure)
-{
-    struct buf data;
-
-    payload_write_failure(&data, failure);
-    job_finish(job, VERDICT_FAIL, charge, 0, &data);
-}
-
-/* A task whose trial call failed waits for the longest backoff, so that the next trial is a call for another task. After an unknown outcome the
- * circuit breaker must receive the results of the other calls of all workers before this task is tried again: that call may be paid as well. */
-static int64_t choose_delay(const struct job_body *job, const struct verdict *verdict, int tries)
-{
-    int64_t delay_ms;
-
-    if (verdict->delay_ms)
-        return verdict->delay_ms;
-    if (job->trial)
-        return job->context->backoff.max_ms;
-    delay_ms = backoff_delay_ms(&job->context->backoff, tries, random_unit());
-    return verdict->charge == CHARGE_UNKNOWN && delay_ms < UNKNOWN_DELAY_MIN_MS ? UNKNOWN_DELAY_MIN_MS : delay_ms;
-}
-
-static void finish_delayed(struct job_body *job, const struct verdict *verdict, int64_t delay_ms, const char *words)
-{
-    struct buf data;
-
-    payload_write_event(&data, job->id,
-                        (struct task_progress){.stage = STAGE_RETRYING,
-                                               .attempt = job->attempt,
-                                               .delay_ms = delay_ms,
-                                               .code = problem_code(verdict->problem),
-                                               .message = words});
-    job_finish(job, verdict->action, verdict->charge, delay_ms, &data);
-    worker_metrics_delayed(job->context->metrics, verdict);
-}
-
-static void finish_retry(struct job_body *job, const struct verdict *verdict, const char *words)
-{
-    finish_delayed(job, verdict, choose_delay(job, verdict, job->attempt), words);
-}
-
-static void finish_defer(struct job_body *job, const struct verdict *verdict)
-{
-    finish_delayed(job, verdict, choose_delay(job, verdict, job->deferrals + 1), verdict->words);
-}
-
-static void finish_handback(struct job_body *job)
-{
-    struct buf data;
-
-    payload_write_event(&data, job->id, (struct task_progress){.stage = STAGE_REQUEUED, .attempt = job->attempt});
-    job_finish(job, VERDICT_HANDBACK, uncalled_charge(job), 0, &data);
-}
-
-static void finish_cancelled(struct job_body *job, enum charge charge)
-{
-    struct buf none;
-
-    buf_init(&none, 1);
-    job_finish(job, VERDICT_CANCELLED, charge, 0, &none);
-}
-
-static void job_on_finished(bool owes, void *arg)
-{
-    struct job_body *job = arg;
-
-    if (owes)
-        settler_poke(job->context->settler);
-    job_leave(job, "Redis has taken the end");
-}
-
-/* -- at any time: cancelled by the client, the lease lost, Redis back, destroyed */
-
-void job_cancel(struct job *base)
-{
-    struct job_body *job = body_of(base);
-
-    if (job->cancelled)
-        return;
-    job->cancelled = true; /* while BEGINNING, start_call and BEGIN check it */
-    if (job->state == JOB_CALLING)
-        ark_call_hang_up(&job->call, WEB_BROKEN, "the client cancelled the task");
-}
-
-static void job_on_cancelled(void *arg)
-{
-    struct job_body *job = arg;
-
-    job_cancel(&job->job);
-}
-
-void job_lose(struct job *base)
-{
-    struct job_body *job = body_of(base);
-
-    if (job->state == JOB_GONE)
-        return;
-    log_warn("job", "lease lost, dropping the job", "task=%s attempt=%d call=%s state=%s", job->id, job->attempt,
-             job->call_id, states[job->state].name);
-    job_leave(job, "the lease was lost");
-}
-
-static void job_on_lease_lost(void *arg)
-{
-    struct job_body *job = arg;
-
-    job_lose(&job->job);
-}
-
-/* The lease is still held. It expires, because job_destroy ends its renewal. */
-static void job_on_report_failed(int err, void *arg)
-{
-    struct job_body *job = arg;
-
-    log_error("job", "cannot report to Redis, dropping the job, its lease will expire",
-              "task=%s attempt=%d call=%s state=%s error=\"%s\"", job->id, job->attempt, job->call_id,
-              states[job->state].name, err_text(err));
-    job_leave(job, "a report failed");
-}
-
-void job_resume(struct job *base)
-{
-    report_resume(body_of(base)->report);
-}
-
 struct job *job_destroy(struct job *base)
 {
     struct job_body *job = base ? body_of(base) : NULL;
@@ -1046,15 +600,11 @@ struct job *job_destroy(struct job *base)
         return NULL;
     ark_call_deinit(&job->call);
     lease_remove(job->context->leases, &job->job.lease);
-    if (!job->called_ms) /* no call was made: the booked images are free again */
-        governor_book(job->context->governor, &job->permit, job->permit.scope->name, 0);
-    governor_release(job->context->governor, &job->permit);
-    keeper_destroy(job->keeper);
-    held_destroy(job->held);
+    job_permit_release(&job->permit);
+    slot_report_deinit(&job->slots);
+    end_message_deinit(&job->end);
     report_destroy(job->report);
-    inputs_destroy(job->inputs);
-    release_share(job);
-    ark_request_deinit(&job->request);
+    preparation_destroy(job->preparation);
     free(job->kept);
     free(job);
     return NULL;

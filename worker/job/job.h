@@ -12,7 +12,12 @@
  * first one fails and says why; the others are deferred.
  * REPORTING waits for Redis to accept the end, also through an outage of Redis.
  *
- * verdict decides what the task becomes after a call. report delivers to Redis, in order.
+ * job.c has the order of these steps. What each step does is in a file of its own:
+ *
+ *     OPENING    preparation: the task and its plan become ARK's request      job_permit: the images that are booked, whether the call must wait
+ *     BEGINNING  report: the messages to Redis, in order                      refusal: why there is no call
+ *     CALLING    ark_call: the HTTP call                                      slot_report: what is reported of each slot
+ *     REPORTING  verdict: what a call means for its task                      ending: the delay, the cost and the message of the end
  *
  * Ownership: the keeper that starts a job destroys it, from inside on_gone or later. The context outlives all jobs.
  * Threads:   loop thread only.   Units: ms, bytes.

@@ -142,14 +142,14 @@ void worker_metrics_webhook(struct metrics *metrics, enum webhook_code code, int
     metrics_observe(metrics, METRIC_WEBHOOK_SECONDS, ms * MILLI, 1);
 }
 
-void worker_metrics_delayed(struct metrics *metrics, const struct verdict *verdict)
+void worker_metrics_delayed(struct metrics *metrics, enum verdict_action action, enum problem problem)
 {
-    bool deferred = verdict->action == VERDICT_DEFER;
+    bool deferred = action == VERDICT_DEFER;
 
     if (!deferred)
         metrics_add(metrics, SAMPLE(METRIC_RETRIES), 1);
     for (unsigned i = 0; deferred && i < ARRAY_LENGTH(deferrals); i++)
-        if (deferrals[i] == verdict->problem)
+        if (deferrals[i] == problem)
             metrics_add(metrics, SAMPLE(METRIC_DEFERRALS, i), 1);
 }
 

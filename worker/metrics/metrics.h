@@ -7,11 +7,10 @@
 
 #include <stdbool.h>
 
+#include "common/base/problem.h"
 #include "common/ops/shared_metrics.h"
 #include "common/webhook/verdict.h"
-
-struct ark_result;
-struct verdict;
+#include "worker/ark/verdict.h"
 
 enum worker_metric {
     METRIC_TASK_QUEUE = METRIC_SHARED_COUNT,
@@ -74,8 +73,8 @@ void worker_metrics_call(struct metrics *metrics, const struct verdict *verdict,
 /* An attempt to deliver a webhook has ended after `ms`. */
 void worker_metrics_webhook(struct metrics *metrics, enum webhook_code code, int64_t ms);
 
-/* The task of a call goes back: for another attempt, or deferred, which uses up none. */
-void worker_metrics_delayed(struct metrics *metrics, const struct verdict *verdict);
+/* The task goes back: for another attempt, or deferred, which uses up none. */
+void worker_metrics_delayed(struct metrics *metrics, enum verdict_action action, enum problem problem);
 
 /* Observes the time since the task was created. epoch_ms is from Redis's clock, the current time from this machine's. 0: unknown. */
 void worker_metrics_since(struct metrics *metrics, enum worker_metric row, int64_t epoch_ms);
