@@ -154,7 +154,8 @@ class Submit(Commands, ProcessTest):
         store = self.enterContext(tempfile.TemporaryDirectory())
         for service in self.world.services[-2:]:
             service.stop()
-        self.gateway, _ = self.world.gateway(STORAGE=store), self.world.worker(STORAGE=store)
+        self.gateway, worker = self.world.gateway(STORAGE=store), self.world.worker(STORAGE=store)
+        self.addCleanup(worker.stop)        # it writes pictures: stopped before the folder is removed
         self.prepare(self.gateway.url)
         image = pathlib.Path(self.folder.name) / "my photo.png"
         image.write_bytes((pathlib.Path(__file__).parents[1] / "data/images/rgb.png").read_bytes())
