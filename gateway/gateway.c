@@ -63,6 +63,8 @@ static void gateway_on_commands_ready(void *arg)
 
     if (gateway->hub)
         hub_on_commands_ready(gateway->hub);
+    if (gateway->orders)
+        orders_on_commands_ready(gateway->orders);
     if (gateway->presence)
         presence_write(gateway->presence);
     storage_check_resume(gateway->storage_check);
@@ -346,17 +348,14 @@ static struct orders *create_orders(struct gateway *gateway)
 {
     const struct gateway_options *options = gateway->config.options;
 
-    return orders_create(gateway->loop,
-                         &(struct orders_config){
-                             .hub = gateway->hub,
-                             .commands = gateway->commands,
-                             .submitter = gateway->submitter,
-                             .repeats = {.commands = gateway->commands, .window_ms = options->openai_retry_window_ms},
-                             .storage = gateway->location.storage,
-                             .metrics = gateway->metrics,
-                             .heartbeat_ms = options->heartbeat_ms,
-                             .hold_ms = options->openai_hold_ms
-    });
+    return orders_create(gateway->loop, &(struct orders_config){.hub = gateway->hub,
+                                                                .commands = gateway->commands,
+                                                                .submitter = gateway->submitter,
+                                                                .storage = gateway->location.storage,
+                                                                .metrics = gateway->metrics,
+                                                                .heartbeat_ms = options->heartbeat_ms,
+                                                                .hold_ms = options->openai_hold_ms,
+                                                                .retry_window_ms = options->openai_retry_window_ms});
 }
 
 /* Without a storage there are none. */

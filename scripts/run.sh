@@ -262,6 +262,7 @@ own_redis=
 state=$PWD/build/run/$( ((simulation)) && echo simulation || echo ark)
 [[ ! $own_redis ]] || claim_state
 address=$(reachable "${listen% # *}")
+[[ $address != *:0 ]] || fail "GATEWAY_LISTEN is ${listen% # *}, it must have a port other than 0"
 ! is_taken "$address" || fail "$address is in use: stop the process that listens there, or set GATEWAY_LISTEN=127.0.0.1:8001"
 
 # Next to the data of the Redis that this script starts. With another Redis, other machines would need the same directory.

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/ascii.h"
 #include "common/models/catalogue_rows.h"
 #include "common/models/model_name.h"
 
@@ -40,7 +41,13 @@ void catalogue_unref(struct catalogue *catalogue)
     free(catalogue);
 }
 
-/* The length of the family's name if the model is one of the family; the name must end where a word of the id ends. */
+/* Nothing or a date follows. A word makes another model, with limits and prices of its own: pro and flash are not lite. */
+static bool is_date(const char *rest)
+{
+    return !*rest || ((*rest == '-' || *rest == '.') && ascii_is_digit(rest[1]));
+}
+
+/* The length of the family's name if the model is one of the family. */
 static size_t match(const char *name, const char *family)
 {
     size_t len;
@@ -48,7 +55,7 @@ static size_t match(const char *name, const char *family)
     if (!model_name_has(name, family))
         return 0;
     len = strlen(family);
-    return name[len] == '\0' || name[len] == '-' || name[len] == '.' ? len : 0;
+    return is_date(name + len) ? len : 0;
 }
 
 static const struct model *search(const struct catalogue *catalogue, const char *id)

@@ -1,7 +1,7 @@
 /* plan_check - finds parameters of a request that its model does not support
  *
- * Each complaint names the model, the field and the limit. For a model that is not in the catalogue nothing is refused: ARK checks the
- * request, free of charge.
+ * Each complaint names the model, the field and the limit. A model that is not in the catalogue is only checked by ARK's rules for all
+ * models: ARK checks the rest, free of charge.
  *
  * Pure.
  */

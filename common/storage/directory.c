@@ -19,7 +19,7 @@
 #define IDENTITY_FILE "arkrelay-storage"
 #define IDENTITY_HEAD "arkrelay storage 1 "
 
-enum { DIRECTORY_MODE = 0750, TEMPORARY_MAX = 1000 /* removed by one sweep */ };
+enum { DIRECTORY_MODE = 0750 };
 
 struct directory {
     struct storage base;
@@ -603,7 +603,7 @@ static void sweep_run(struct disk_job *job)
 
     if (!has_root(call))
         return;
-    (void)spool_dir_clean(&call->base.storage->spool, TEMPORARY_MAX);
+    (void)spool_dir_clean(&call->base.storage->spool, SPOOL_CLEAN_MAX);
     while (!sweep->has_more && (day = find_oldest(sweep, root, day)) >= 0)
         sweep->has_more = !sweep_folder(sweep, root, day);
 }

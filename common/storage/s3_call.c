@@ -227,7 +227,8 @@ int s3_call_send(struct s3_call *call, struct s3_request *request, const struct 
 
 void s3_call_fail(struct s3_call *call, int err)
 {
-    storage_outcome_set(&call->outcome, STORAGE_BUSY, "%s: %s", call->method, err_text(err));
+    storage_outcome_set(&call->outcome, STORAGE_BUSY, "%s: %s", call->method ? call->method : "no request",
+                        err_text(err));
 }
 
 int s3_call_started(struct s3_call *call, int err, struct storage_call **out)

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/disk_pool.h"
 #include "common/base/macros.h"
 #include "common/storage/s3_answer.h"
 #include "common/storage/s3_call.h"
@@ -263,10 +264,36 @@ static int send_list(struct sweep *sweep)
     return s3_call_send(&sweep->call, &request, &s3_plain_events);
 }
 
+static void sweep_run_clean(struct disk_job *job)
+{
+    struct s3_call *call = container_of(job, struct s3_call, job);
+
+    (void)spool_dir_clean(&call->base.storage->spool, SPOOL_CLEAN_MAX);
+}
+
+static void sweep_cleaned(struct disk_job *job)
+{
+    struct s3_call *call = container_of(job, struct s3_call, job);
+    struct sweep *sweep = s3_sweep_of(call);
+    int err;
+
+    call->is_busy = false;
+    if (call->is_over) {
+        s3_call_tidy(call);
+        return;
+    }
+    err = job->was_run ? send_list(sweep) : ERR_CLOSED;
+    if (err) {
+        s3_call_fail(call, err);
+        sweep_end(sweep, false);
+    }
+}
+
 int s3_sweep(struct storage *storage, int today, int max, storage_swept_fn *on_end, void *arg,
              struct storage_call **out)
 {
     struct sweep *sweep = calloc(1, sizeof(*sweep));
+    int err;
 
     if (!sweep)
         return ERR_NO_MEMORY;
@@ -275,5 +302,8 @@ int s3_sweep(struct storage *storage, int today, int max, storage_swept_fn *on_e
     sweep->on_end = on_end;
     sweep->today = today;
     sweep->max = max;
-    return s3_call_started(&sweep->call, send_list(sweep), out);
+    sweep->call.job = (struct disk_job){.run = sweep_run_clean, .done = sweep_cleaned};
+    err = disk_start(storage->disk, &sweep->call.job);
+    sweep->call.is_busy = !err;
+    return s3_call_started(&sweep->call, err, out);
 }

@@ -27,7 +27,11 @@
 #include "common/storage/outcome.h"
 #include "common/storage/record.h"
 
-enum { SPOOL_BUFFER = 64 << 10, SPOOL_NAME_SIZE = 48 };
+enum {
+    SPOOL_BUFFER = 64 << 10,
+    SPOOL_NAME_SIZE = 48,
+    SPOOL_CLEAN_MAX = 1000, /* files that a sweep removes */
+};
 
 struct disk;
 struct spool;

@@ -242,3 +242,14 @@ struct client *keyring_client(struct keyring *keyring, const char *name)
     keyset_unref(set);
     return found;
 }
+
+bool keyring_has_limit(struct keyring *keyring, enum client_limit limit)
+{
+    struct keyset *set = keyring_take(keyring);
+    bool has_limit = !set && client_limit(keyring->public, limit);
+
+    for (size_t i = 0; set && !has_limit && i < set->count; i++)
+        has_limit = client_limit(set->keys[i].client, limit);
+    keyset_unref(set);
+    return has_limit;
+}

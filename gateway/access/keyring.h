@@ -42,6 +42,9 @@ struct client *keyring_public(const struct keyring *keyring);
 /* The client of this name: of the keys file, or `public` without one. NULL: there is none. */
 struct client *keyring_client(struct keyring *keyring, const char *name);
 
+/* Whether it applies to any client at present. */
+bool keyring_has_limit(struct keyring *keyring, enum client_limit limit);
+
 /* -- keysets */
 
 /* With one reference. Also sets the limits and the webhooks of the clients in the file; `defaults` applies to limits that no line sets.

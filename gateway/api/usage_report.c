@@ -287,6 +287,8 @@ static bool set_range(struct report *report, int64_t now_ms)
     if (report->to_text[0] && !period_read(report->kind, report->to_text, &report->to))
         return false;
     report->at = report->to - default_periods[report->kind] + 1;
+    if (report->at < 0) /* before 1970 */
+        report->at = 0;
     if (report->from_text[0] && !period_read(report->kind, report->from_text, &report->at))
         return false;
     return report->at <= report->to && report->to - report->at < most_periods[report->kind];

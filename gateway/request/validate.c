@@ -401,12 +401,12 @@ void validate_pointer(char out[VALIDATE_POINTER_SIZE], const char *name)
     (void)snprintf(out + at, VALIDATE_POINTER_SIZE - at, "%s", rest ? "..." : "");
 }
 
-static void complain_unknown(struct reading *in, const char *name)
+void validate_complain_field(struct validate_errors *errors, const char *name, const char *detail)
 {
     char pointer[VALIDATE_POINTER_SIZE];
 
     validate_pointer(pointer, name);
-    validate_complain(in->errors, pointer, "is not a field of this request");
+    validate_complain(errors, pointer, "%s", detail);
 }
 
 static void complain_unknown_fields(struct reading *in, json_t *root)
@@ -416,7 +416,7 @@ static void complain_unknown_fields(struct reading *in, json_t *root)
 
     json_object_foreach (root, name, value)
         if (field_index(name) == FIELDS)
-            complain_unknown(in, name);
+            validate_complain_field(in->errors, name, "is not a field of this request");
 }
 
 static void on_complaint(const char *pointer, const char *detail, void *arg)

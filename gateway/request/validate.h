@@ -71,4 +71,7 @@ __attribute__((format(printf, 3, 4))) void validate_complain(struct validate_err
 /* The name of a field as a JSON pointer (RFC 6901); a long name is cut between code points. */
 void validate_pointer(char out[VALIDATE_POINTER_SIZE], const char *name);
 
+/* validate_complain for a field by its name, which may be the client's. */
+void validate_complain_field(struct validate_errors *errors, const char *name, const char *detail);
+
 #endif

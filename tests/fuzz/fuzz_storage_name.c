@@ -1,5 +1,6 @@
 /* Names, days and records of stored pictures. A valid name is a path of two parts without dots, a valid day exists in the calendar, and
  * an accepted record has the same meaning after it is written and read again. */
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -34,6 +35,26 @@ static void check_day(const char *text, size_t len)
     must(day >= 0 && len == 8 && !memcmp(again, text, 8));
 }
 
+static bool sorts_after(int day, const char *text, size_t len)
+{
+    char folder[STORAGE_DAY_SIZE + 1];
+    int order;
+
+    storage_day_write(folder, day);
+    folder[STORAGE_DAY_SIZE - 1] = '/';
+    order = memcmp(folder, text, len < STORAGE_DAY_SIZE ? len : STORAGE_DAY_SIZE);
+    return order > 0 || (!order && len < STORAGE_DAY_SIZE);
+}
+
+static void check_day_after(const char *text, size_t len)
+{
+    int day = storage_day_after(text, len), last;
+
+    must(storage_day_read("99991231", 8, &last));
+    must(day == last || sorts_after(day, text, len));
+    must(day == 0 || !sorts_after(day - 1, text, len));
+}
+
 static void check_record(const char *text, size_t len)
 {
     struct storage_about about = {0};
@@ -59,6 +80,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     text[size] = '\0';
     check_name(text);
     check_day(text, size);
+    check_day_after(text, size);
     check_record(text, size);
     free(text);
     return 0;

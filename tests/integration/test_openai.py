@@ -382,6 +382,21 @@ class Orders(DoorTest):
         self.assert_error(response, 503, "queue_full", True)
         self.assertIn("retry-after", response.headers)
 
+    def test_a_request_whose_submission_lost_its_reply_is_found(self):
+        """The tasks exist. What becomes of the answer is recorded when Redis is there again, so that the repeated request attaches to them."""
+        proxy = self.world.proxy()
+        gateway = self.world.gateway(REDIS_URL=proxy.url, GATEWAY_OPENAI_HOLD=NEVER)
+        proxy.lose_reply_to(self.run_script.sha1["submit_order"])
+        self.assert_error(self.answer(self.ask(gateway, key=None)), 503, "store_unavailable", True)
+        id, = self.world.look().tasks
+        eventually(lambda: self.redis("KEYS", "arkrelay:{0}:unanswered:*"), "the answer is recorded as lost")
+        asking = self.ask(gateway, key=None)
+        job = self.claim(id.partition(".")[2])
+        job.begin()
+        self.done(job)
+        self.assertEqual(len(self.answer(asking).json()["data"]), 1)
+        self.assertEqual(list(self.world.look().tasks), [id])
+
     def test_without_redis(self):
         self.world.redis_server.stop()
         self.assert_error(self.answer(self.ask()), 503, "store_unavailable", True)

@@ -115,6 +115,7 @@ class Newcomer(ProcessTest):
             busy = f"127.0.0.1:{taken.getsockname()[1]}"
             for command, words, is_locked in (("./scripts/run.sh --help", "no arguments are allowed", False),
                                               ("WORKERS=0 ./scripts/run.sh", "WORKERS is '0', it must be 1 to 999", False),
+                                              ("GATEWAY_LISTEN=127.0.0.1:0 ./scripts/run.sh", "GATEWAY_LISTEN is 127.0.0.1:0, it must have a port", False),
                                               (f"GATEWAY_LISTEN={busy} ./scripts/run.sh", f"{busy} is in use", False),
                                               (f"GATEWAY_LISTEN={busy} ./scripts/run.sh", "another run.sh is running in this directory", True)):
                 with self.subTest(words):

@@ -6,10 +6,12 @@
 
 #include <cmocka.h>
 #include <dirent.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/base/clock.h"
 #include "common/base/disk_pool.h"
@@ -549,6 +551,24 @@ static void test_a_sweep_passes_what_it_may_not_delete(void **state)
     end_world(&world);
 }
 
+static void test_a_sweep_removes_files_of_killed_processes(void **state)
+{
+    struct world world = {0};
+    char path[128];
+    int fd;
+
+    (void)state;
+    start_world(&world);
+    (void)snprintf(path, sizeof(path), "%s/spool/arkrelay-0123456789abcdef0123456789abcdef.tmp", world.base.path);
+    fd = open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+    assert_true(fd >= 0);
+    close(fd);
+    assert_int_equal(count_spooled(&world), 1);
+    assert_int_equal(world_sweep(&world.base, TODAY, 10), STORAGE_DONE);
+    assert_int_equal(count_spooled(&world), 0);
+    end_world(&world);
+}
+
 /* -- cancellation */
 
 static void fail_on_swept(const struct storage_outcome *outcome, int deleted, bool has_more, void *arg)
@@ -628,6 +648,7 @@ int main(void)
         cmocka_unit_test(test_a_sweep_continues_after_a_full_list),
         cmocka_unit_test(test_a_sweep_passes_the_keys_of_others),
         cmocka_unit_test(test_a_sweep_passes_what_it_may_not_delete),
+        cmocka_unit_test(test_a_sweep_removes_files_of_killed_processes),
         cmocka_unit_test(test_nothing_is_called_after_a_cancellation),
         cmocka_unit_test(test_gets_have_a_maximum),
     };

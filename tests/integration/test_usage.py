@@ -78,6 +78,7 @@ class Reports(UsageTest):
         self.assertEqual(tasks(f"?from={day(days=61)}"), [60, 31, 30, 2, 1])
         self.assertEqual(tasks(f"?from={day(days=30)}&to={day(days=1)}"), [31, 30, 2])
         self.assertEqual(tasks(f"?to={day(days=30)}&from={day(days=30)}"), [31])
+        self.assertEqual([self.own(f"?by={by}&to={to}").json()["from"] for by, to in (("month", "1970-02"), ("day", "1970-01-02"))], ["1970-01", "1970-01-01"])
         for query in (f"?from={day(days=62)}", f"?from={day()}&to={day(days=1)}", "?from=2026-02-30", "?by=week", "?format=xml", "?by=month&from=2026-01-01",
                       "?from=", "?x=1", "?by=day&by=day"):
             with self.subTest(query):
@@ -111,6 +112,15 @@ class Reports(UsageTest):
         gateway = self.world.gateway()
         report = gateway.get(f"{BASE}/usage").json()
         self.assertEqual((report["counted"], report["rows"], report["spending"]["currency"]), (False, [], None))
+
+    def test_limits_of_clients_count_tasks_too(self):
+        def counted(**options):
+            gateway = self.world.gateway(GATEWAY_ADMIN_KEY=ADMIN, **options)
+            return fetch(gateway.address, "GET", "/admin/usage", None, {"Authorization": f"Bearer {ADMIN}"}).json()["counted"]
+        keys = self.enterContext(tempfile.NamedTemporaryFile("w", suffix=".keys"))
+        keys.write(self.other.line() + self.shop.line("spend_month=5"))
+        keys.flush()
+        self.assertEqual([counted(), counted(GATEWAY_CLIENT_SPEND_DAY="1"), counted(GATEWAY_KEYS_FILE=keys.name)], [False, True, True])
 
     def test_amounts_of_another_currency_are_not_those_of_the_limit(self):
         """After a change of the currency the next reservation starts at 0, and until then there is none."""

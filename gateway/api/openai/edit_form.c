@@ -45,14 +45,6 @@ static bool is_image(const char *name)
     return strcmp(name, "image") == 0 || strcmp(name, "image[]") == 0;
 }
 
-static void edit_form_complain(struct edit_form *form, const char *name, const char *detail)
-{
-    char pointer[VALIDATE_POINTER_SIZE];
-
-    validate_pointer(pointer, name);
-    validate_complain(form->errors, pointer, "%s", detail);
-}
-
 /* -- one text */
 
 static enum text_type type_of(const char *name)
@@ -125,7 +117,7 @@ static enum edit_part begin_image(struct edit_form *form)
 
     if (form->files == TASK_URLS_MAX) {
         (void)snprintf(detail, sizeof(detail), "must be at most %d images", TASK_URLS_MAX);
-        edit_form_complain(form, "image", detail);
+        validate_complain_field(form->errors, "image", detail);
         return EDIT_REFUSED;
     }
     form->places[form->files++] = json_array_size(form->images);
@@ -137,10 +129,10 @@ static void refuse_file(struct edit_form *form, const char *name)
 {
     bool is_mask = strcmp(name, "mask") == 0, is_markup = strcmp(name, "markup") == 0;
 
-    edit_form_complain(form, name,
-                       is_mask     ? "is not supported: ARK has no masks"
-                       : is_markup ? "is not supported: ARK has no markup"
-                                   : "is not a file of this request");
+    validate_complain_field(form->errors, name,
+                            is_mask     ? "is not supported: ARK has no masks"
+                            : is_markup ? "is not supported: ARK has no markup"
+                                        : "is not a file of this request");
 }
 
 enum edit_part edit_form_begin_part(struct edit_form *form, const struct http_multipart_part *part)
@@ -167,13 +159,13 @@ void edit_form_end_text(struct edit_form *form)
     json_t *value = buf_error(&form->text) ? NULL : read_text(form->name, buf_text(&form->text), form->text.len);
 
     if (buf_error(&form->text))
-        edit_form_complain(form, form->name, "is too long");
+        validate_complain_field(form->errors, form->name, "is too long");
     else if (!value)
-        edit_form_complain(form, form->name, "must be a text in UTF-8 without NUL characters");
+        validate_complain_field(form->errors, form->name, "must be a text in UTF-8 without NUL characters");
     else if (is_image(form->name))
         form->no_memory |= json_array_append(form->images, value) != 0;
     else if (json_object_get(form->root, form->name))
-        edit_form_complain(form, form->name, "is given twice");
+        validate_complain_field(form->errors, form->name, "is given twice");
     else
         form->no_memory |= json_object_set(form->root, form->name, value) != 0;
     json_decref(value);
@@ -189,7 +181,7 @@ void edit_form_set_image(struct edit_form *form, size_t file, const char *url)
 json_t *edit_form_finish(struct edit_form *form)
 {
     if (!json_array_size(form->images))
-        edit_form_complain(form, "image", "is required: at least one file");
+        validate_complain_field(form->errors, "image", "is required: at least one file");
     form->no_memory |= json_object_set(form->root, "image", form->images) != 0;
     return form->no_memory ? NULL : form->root;
 }

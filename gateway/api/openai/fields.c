@@ -24,14 +24,6 @@ static void set_native(struct reading *in, const char *name, json_t *value)
         in->no_memory = true;
 }
 
-static void complain(struct reading *in, const char *name, const char *detail)
-{
-    char pointer[VALIDATE_POINTER_SIZE];
-
-    validate_pointer(pointer, name);
-    validate_complain(in->errors, pointer, "%s", detail);
-}
-
 static void ignore_field(struct reading *in, const char *name)
 {
     size_t len = strlen(in->out->ignored);
@@ -64,13 +56,13 @@ static void read_n(struct reading *in, const char *name, json_t *value)
         return;
     }
     (void)snprintf(detail, sizeof(detail), "must be an integer from 1 to %d", OPENAI_N_MAX);
-    complain(in, name, detail);
+    validate_complain_field(in->errors, name, detail);
 }
 
 static void map_size(struct reading *in, const char *name, json_t *value)
 {
     if (!json_is_string(value))
-        complain(in, name, "must be auto, <width>x<height> in pixels, or a keyword such as 2K");
+        validate_complain_field(in->errors, name, "must be auto, <width>x<height> in pixels, or a keyword such as 2K");
     else if (strcmp(json_string_value(value), "auto") != 0)
         in->size = json_string_value(value);
 }
@@ -85,7 +77,7 @@ static void read_format(struct reading *in, const char *name, json_t *value)
     else if (strcmp(format, "b64_json") == 0)
         in->out->format = OPENAI_B64_JSON;
     else
-        complain(in, name, "must be url or b64_json");
+        validate_complain_field(in->errors, name, "must be url or b64_json");
 }
 
 static void read_stream(struct reading *in, const char *name, json_t *value)
@@ -93,7 +85,7 @@ static void read_stream(struct reading *in, const char *name, json_t *value)
     if (json_is_boolean(value))
         in->out->stream = json_is_true(value);
     else
-        complain(in, name, "must be true or false");
+        validate_complain_field(in->errors, name, "must be true or false");
 }
 
 /* ARK takes a single reference without a list. */
@@ -109,7 +101,7 @@ static void read_group(struct reading *in, const char *name, json_t *value)
 
     in->group = strcmp(word, "auto") == 0;
     if (!in->group && strcmp(word, "disabled") != 0)
-        complain(in, name, "must be auto or disabled");
+        validate_complain_field(in->errors, name, "must be auto or disabled");
 }
 
 static void read_group_options(struct reading *in, const char *name, json_t *value)
@@ -118,7 +110,7 @@ static void read_group_options(struct reading *in, const char *name, json_t *val
 
     in->group_options = max && !json_is_null(max);
     if (!json_is_object(value) || json_object_size(value) > (max != NULL))
-        complain(in, name, "must be an object with max_images");
+        validate_complain_field(in->errors, name, "must be an object with max_images");
     else if (in->group_options)
         set_native(in, "max_images", json_incref(max));
 }
@@ -134,7 +126,7 @@ static void map_optimize_options(struct reading *in, const char *name, json_t *v
     json_t *mode = json_object_get(value, "mode");
 
     if (json_object_size(value) != 1 || !mode)
-        complain(in, name, "must be an object with mode");
+        validate_complain_field(in->errors, name, "must be an object with mode");
     else
         set_native(in, "optimize_prompt", json_incref(mode));
 }
@@ -148,7 +140,7 @@ static void map_tools(struct reading *in, const char *name, json_t *value)
     if (json_is_array(value) && !json_array_size(value))
         return;
     if (json_array_size(value) != 1 || json_object_size(tool) != 1 || !type || strcmp(type, "web_search") != 0)
-        complain(in, name, "must be a list with the tool web_search");
+        validate_complain_field(in->errors, name, "must be a list with the tool web_search");
     else
         set_native(in, "web_search", json_true());
 }
@@ -163,7 +155,7 @@ static void map_output_format(struct reading *in, const char *name, json_t *valu
     else if (strcmp(format, "jpeg") == 0 || strcmp(format, "png") == 0)
         set_native(in, name, json_incref(value));
     else
-        complain(in, name, "must be jpeg or png: ARK has no other formats");
+        validate_complain_field(in->errors, name, "must be jpeg or png: ARK has no other formats");
 }
 
 static void map_background(struct reading *in, const char *name, json_t *value)
@@ -173,7 +165,7 @@ static void map_background(struct reading *in, const char *name, json_t *value)
     if (strcmp(background, "opaque") == 0 || strcmp(background, "transparent") == 0)
         set_native(in, name, json_incref(value));
     else if (strcmp(background, "auto") != 0)
-        complain(in, name, "must be opaque, transparent or auto");
+        validate_complain_field(in->errors, name, "must be opaque, transparent or auto");
 }
 
 static void read_layers(struct reading *in, const char *name, json_t *value)
@@ -182,7 +174,7 @@ static void read_layers(struct reading *in, const char *name, json_t *value)
     if (json_is_boolean(value))
         set_native(in, "layers", json_incref(value));
     else
-        complain(in, name, "must be true or false");
+        validate_complain_field(in->errors, name, "must be true or false");
 }
 
 /* -- fields without effect, and fields that are refused */
@@ -203,7 +195,7 @@ static void read_ignored(struct reading *in, const char *name, json_t *value)
 static void read_refused(struct reading *in, const char *name, json_t *value)
 {
     if (!asks_for_nothing(value))
-        complain(in, name, "is not supported");
+        validate_complain_field(in->errors, name, "is not supported");
 }
 
 static const struct {
@@ -263,7 +255,7 @@ static void map_fields(struct reading *in, json_t *root)
         while (i < ARRAY_LENGTH(fields) && strcmp(fields[i].name, name) != 0)
             i++;
         if (i == ARRAY_LENGTH(fields))
-            complain(in, name, "is not a field of this request");
+            validate_complain_field(in->errors, name, "is not a field of this request");
         else
             fields[i].read(in, name, value);
     }
@@ -279,11 +271,12 @@ static void choose_format(struct reading *in)
                               ? OPENAI_B64_JSON
                               : OPENAI_URL;
     if (in->out->format == OPENAI_B64_JSON && !in->rules->has_b64)
-        complain(in, "response_format",
-                 in->format_given
-                     ? "b64_json needs a storage on the server, and none is configured: use url"
-                     : "is b64_json by default for this model, which needs a storage on the server, and none is "
-                       "configured: send url");
+        validate_complain_field(
+            in->errors, "response_format",
+            in->format_given
+                ? "b64_json needs a storage on the server, and none is configured: use url"
+                : "is b64_json by default for this model, which needs a storage on the server, and none is "
+                  "configured: send url");
 }
 
 /* A size in pixels becomes one that the model has. Keywords are ARK's own. */
@@ -299,7 +292,7 @@ static void choose_size(struct reading *in)
         struct openai_size_limits limits = rules->size_limits(in->model ? in->model : "", rules->arg);
 
         if (!openai_size_fit(size, &limits, &size)) {
-            complain(in, "size", "has proportions that the model does not support");
+            validate_complain_field(in->errors, "size", "has proportions that the model does not support");
             return;
         }
         openai_size_write(text, size);
@@ -313,7 +306,7 @@ static void choose_size(struct reading *in)
 static void choose_group(struct reading *in)
 {
     if (in->layers && in->out->n > 1)
-        complain(in, "n", "must be 1 with layer_decomposition");
+        validate_complain_field(in->errors, "n", "must be 1 with layer_decomposition");
     if (in->layers)
         return;
     if (!in->group) {
@@ -321,7 +314,7 @@ static void choose_group(struct reading *in)
             ignore_field(in, "sequential_image_generation_options");
         set_native(in, "max_images", json_integer(1));
     } else if (in->out->n > 1) {
-        complain(in, "n", "must be 1 with sequential_image_generation");
+        validate_complain_field(in->errors, "n", "must be 1 with sequential_image_generation");
     }
 }
 
@@ -330,7 +323,7 @@ static void require_prompt(struct reading *in)
 {
     if (json_object_get(in->native, "prompt") || in->layers)
         return;
-    complain(in, "prompt", "is required");
+    validate_complain_field(in->errors, "prompt", "is required");
     set_native(in, "prompt", json_string("-"));
 }
 

@@ -13,6 +13,7 @@
 #include "gateway/api/context.h"
 #include "gateway/api/openai/fields.h"
 #include "gateway/api/openai/order.h"
+#include "gateway/api/openai/repeats.h"
 #include "gateway/api/openai/size.h"
 #include "gateway/api/submission.h"
 #include "gateway/response/respond.h"

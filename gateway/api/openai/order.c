@@ -42,7 +42,7 @@ static struct timeouts *timeouts_of(const struct order *order)
 static void report_unanswered(struct order *order)
 {
     if (order->has_tasks)
-        repeats_report(&order->orders->config.repeats, &order->identity, ORDER_UNANSWERED);
+        repeats_report(&order->orders->repeats, &order->identity, ORDER_UNANSWERED);
     order->has_tasks = false;
 }
 
@@ -155,7 +155,7 @@ enum openai_outcome order_outcome(const struct order *order)
 
 void order_report_answered(struct order *order)
 {
-    repeats_answered(&order->orders->config.repeats, &order->identity, order->exchange);
+    repeats_answered(&order->orders->repeats, &order->identity, order->exchange);
     order->has_tasks = false;
 }
 

@@ -38,6 +38,8 @@ struct submission;
 struct orders *orders_create(struct loop *loop, const struct orders_config *config); /* NULL when out of memory */
 struct orders *orders_destroy(struct orders *orders); /* accepts NULL; no order is open; returns NULL */
 
+void orders_on_commands_ready(struct orders *orders); /* the connection for commands is there again */
+
 /* Ends all orders so that their clients repeat the request. Submissions under way are answered first. */
 void orders_drain(struct orders *orders);
 

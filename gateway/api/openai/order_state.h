@@ -23,6 +23,7 @@
 #include "gateway/api/openai/error.h"
 #include "gateway/api/openai/fields.h"
 #include "gateway/api/openai/orders_config.h"
+#include "gateway/api/openai/repeats.h"
 #include "gateway/metrics/gateway_metrics.h"
 #include "gateway/streams/watch.h"
 #include "gateway/tasks/submit.h"
@@ -79,6 +80,7 @@ struct orders {
     struct orders_config config;
     struct timeouts *answers, *holds, *heartbeats;
     struct encodings *encodings; /* NULL without a storage */
+    struct repeats repeats;
     struct all_orders all;
     bool draining;
 };

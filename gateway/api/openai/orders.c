@@ -24,6 +24,7 @@ struct orders *orders_create(struct loop *loop, const struct orders_config *conf
     orders->loop = loop;
     orders->config = *config;
     TAILQ_INIT(&orders->all);
+    repeats_init(&orders->repeats, config->commands, config->retry_window_ms);
     orders->answers = timeouts_create(loop, ANSWER_WITHIN_MS, order_on_answer_timeout, NULL);
     orders->holds = timeouts_create(loop, config->hold_ms, order_on_hold_timeout, NULL);
     orders->heartbeats = timeouts_create(loop, config->heartbeat_ms, order_on_heartbeat, NULL);
@@ -43,8 +44,14 @@ struct orders *orders_destroy(struct orders *orders)
     timeouts_destroy(orders->holds);
     timeouts_destroy(orders->heartbeats);
     encodings_destroy(orders->encodings);
+    repeats_deinit(&orders->repeats);
     free(orders);
     return NULL;
+}
+
+void orders_on_commands_ready(struct orders *orders)
+{
+    repeats_on_commands_ready(&orders->repeats);
 }
 
 void orders_drain(struct orders *orders)

@@ -7,8 +7,6 @@
 
 #include <stdint.h>
 
-#include "gateway/api/openai/repeats.h"
-
 struct hub;
 struct metrics;
 struct redis;
@@ -20,11 +18,11 @@ struct orders_config {
     struct hub *hub;
     struct redis *commands;
     struct submitter *submitter;
-    struct repeats repeats;
     struct storage *storage; /* NULL: no b64_json */
     struct metrics *metrics; /* of this thread; NULL: nothing is counted */
     int64_t heartbeat_ms;
-    int64_t hold_ms; /* how long the head is held */
+    int64_t hold_ms;         /* how long the head is held */
+    int64_t retry_window_ms; /* how long an order without a key is found */
 };
 
 #endif

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/clock.h"
 #include "common/base/decimal.h"
 #include "common/base/log.h"
 #include "common/base/macros.h"
@@ -90,6 +91,14 @@ void order_task_id(char out[TASK_ID_MAX + 1], const struct order_identity *ident
 
 /* -- DELIVERY */
 
+/* A report that waits for Redis. */
+struct kept_report {
+    STAILQ_ENTRY(kept_report) link;
+    struct order_identity identity;
+    enum order_delivery delivery;
+    int64_t at_ms; /* monotonic */
+};
+
 static void delivery_on_reply(const redisReply *reply, int err, void *unused)
 {
     (void)unused;
@@ -98,7 +107,8 @@ static void delivery_on_reply(const redisReply *reply, int err, void *unused)
                  err ? "Redis is away" : reply->str);
 }
 
-void repeats_report(const struct repeats *repeats, const struct order_identity *identity, enum order_delivery delivery)
+static int send_report(const struct repeats *repeats, const struct order_identity *identity,
+                       enum order_delivery delivery)
 {
     static const char *const words[] = {[ORDER_ANSWERED] = "answered", [ORDER_UNANSWERED] = "unanswered"};
     char prefix[KEYS_PREFIX_SIZE], window[DECIMAL_SIZE];
@@ -108,20 +118,71 @@ void repeats_report(const struct repeats *repeats, const struct order_identity *
         SCRIPT_TEXT(words[delivery]),
         {window, decimal_write(window, repeats->window_ms)},
     };
+    const struct script_call call = {
+        .script = &scripts[SCRIPT_DELIVERY], .prefix = prefix, .args = args, .count = ARRAY_LENGTH(args)};
 
+    keys_prefix(prefix, 0);
+    return script_run(repeats->commands, &call, delivery_on_reply, NULL, NULL);
+}
+
+static void keep_report(struct repeats *repeats, const struct order_identity *identity, enum order_delivery delivery)
+{
+    struct kept_report *report = repeats->kept_count < REPORTS_KEPT_MAX ? malloc(sizeof(*report)) : NULL;
+
+    if (!report) {
+        log_warn("openai", "cannot record whether an answer was delivered", "error=not connected to Redis");
+        return;
+    }
+    *report = (struct kept_report){.identity = *identity, .delivery = delivery, .at_ms = clock_monotonic_ms()};
+    STAILQ_INSERT_TAIL(&repeats->kept, report, link);
+    repeats->kept_count++;
+}
+
+void repeats_report(struct repeats *repeats, const struct order_identity *identity, enum order_delivery delivery)
+{
     if (identity->key[0])
         return; /* it is found by its key */
-    keys_prefix(prefix, 0);
-    if (script_run(
-            repeats->commands,
-            &(struct script_call){
-                .script = &scripts[SCRIPT_DELIVERY], .prefix = prefix, .args = args, .count = ARRAY_LENGTH(args)},
-            delivery_on_reply, NULL, NULL))
-        log_warn("openai", "cannot record whether an answer was delivered", "error=not connected to Redis");
+    if (send_report(repeats, identity, delivery))
+        keep_report(repeats, identity, delivery);
+}
+
+static void drop_first_report(struct repeats *repeats)
+{
+    struct kept_report *report = STAILQ_FIRST(&repeats->kept);
+
+    STAILQ_REMOVE_HEAD(&repeats->kept, link);
+    repeats->kept_count--;
+    free(report);
+}
+
+/* In their order: the last report of an order counts. */
+void repeats_on_commands_ready(struct repeats *repeats)
+{
+    int64_t oldest_ms = clock_monotonic_ms() - repeats->window_ms;
+
+    while (!STAILQ_EMPTY(&repeats->kept)) {
+        const struct kept_report *report = STAILQ_FIRST(&repeats->kept);
+
+        if (report->at_ms >= oldest_ms && send_report(repeats, &report->identity, report->delivery))
+            return; /* Redis is away again */
+        drop_first_report(repeats);
+    }
+}
+
+void repeats_init(struct repeats *repeats, struct redis *commands, int64_t window_ms)
+{
+    *repeats = (struct repeats){.commands = commands, .window_ms = window_ms};
+    STAILQ_INIT(&repeats->kept);
+}
+
+void repeats_deinit(struct repeats *repeats)
+{
+    while (!STAILQ_EMPTY(&repeats->kept))
+        drop_first_report(repeats);
 }
 
 struct answer {
-    const struct repeats *repeats; /* borrowed: the server, which owns all deliveries, is destroyed first */
+    struct repeats *repeats; /* borrowed: the server, which owns all deliveries, is destroyed first */
     struct order_identity identity;
 };
 
@@ -134,8 +195,7 @@ static void answer_on_delivered(bool whole, void *arg)
     free(answer);
 }
 
-void repeats_answered(const struct repeats *repeats, const struct order_identity *identity,
-                      struct http_exchange *exchange)
+void repeats_answered(struct repeats *repeats, const struct order_identity *identity, struct http_exchange *exchange)
 {
     struct answer *answer = malloc(sizeof(*answer));
 

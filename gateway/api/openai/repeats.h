@@ -10,7 +10,10 @@
  * SUBMIT_ORDER finds the order (gateway/tasks/submit.h). Order ids: random, or derived from the key, so that two requests with the same
  * new key cannot make two orders.
  *
- * Ownership: nothing is kept of an identity.
+ * While Redis is away, reports are kept, up to REPORTS_KEPT_MAX, and sent when it is there again: a client that got 503 because the reply
+ * of SUBMIT_ORDER was lost repeats its request then.
+ *
+ * Ownership: identities are copied.
  * Threads:   loop thread only.   Units: ms.
  */
 #ifndef ARKRELAY_GATEWAY_API_OPENAI_REPEATS_H
@@ -18,6 +21,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/queue.h>
 
 #include "common/base/err.h"
 #include "common/task/task.h"
@@ -34,20 +38,31 @@ int order_identity_make(struct order_identity *out, const struct http_request *r
 /* The id of one of `count` tasks. */
 void order_task_id(char out[TASK_ID_MAX + 1], const struct order_identity *identity, size_t index, size_t count);
 
+enum { REPORTS_KEPT_MAX = 1000 };
+
+struct kept_report;
+
+STAILQ_HEAD(kept_reports, kept_report);
+
 struct repeats {
     struct redis *commands; /* borrowed */
     int64_t window_ms;      /* how long an order without a key is found */
+    struct kept_reports kept;
+    size_t kept_count;
 };
+
+void repeats_init(struct repeats *repeats, struct redis *commands, int64_t window_ms);
+void repeats_deinit(struct repeats *repeats);
+void repeats_on_commands_ready(struct repeats *repeats); /* the connection to Redis is there again */
 
 enum order_delivery {
     ORDER_ANSWERED,   /* the answer was sent */
     ORDER_UNANSWERED, /* it was not delivered whole, or an error was sent although the tasks exist */
 };
-void repeats_report(const struct repeats *repeats, const struct order_identity *identity, enum order_delivery delivery);
+void repeats_report(struct repeats *repeats, const struct order_identity *identity, enum order_delivery delivery);
 
 /* The answer is about to be sent: reported at once, since a client may repeat its request before it is certain that the answer has arrived.
  * If it turns out that it has not, that is reported too. */
-void repeats_answered(const struct repeats *repeats, const struct order_identity *identity,
-                      struct http_exchange *exchange);
+void repeats_answered(struct repeats *repeats, const struct order_identity *identity, struct http_exchange *exchange);
 
 #endif
