@@ -1,8 +1,6 @@
 #include "worker/worker.h"
 
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "common/base/log.h"
 #include "common/base/loop.h"

@@ -3,18 +3,17 @@
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/base/macros.h"
 #include "common/base/random.h"
+#include "common/models/plan.h"
 #include "common/models/price.h"
-#include "common/storage/storage.h"
+#include "common/storage/outcome.h"
 #include "common/task/settler.h"
 #include "common/task/storage_check.h"
 #include "common/task/task.h"
-#include "common/task/task_spec.h"
 #include "worker/account/governor.h"
 #include "worker/ark/redact.h"
 #include "worker/ark/verdict.h"
