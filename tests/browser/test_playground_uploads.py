@@ -95,6 +95,18 @@ class Uploads(PlaygroundTest):
         self.wait_tiles(page, 1)
         self.assertEqual(page.text("#uploads span"), "photo.heic")
 
+    def test_a_file_that_cannot_be_read_says_so(self):
+        page = self.open()
+        page.run("document.querySelector('#files-input').addEventListener('change', (event) => event.stopImmediatePropagation(), { capture: true, once: true })")
+        with tempfile.NamedTemporaryFile(suffix=".png") as gone:
+            gone.write(PNG)
+            gone.flush()
+            page.choose("#files-input", gone.name)
+        page.run("document.querySelector('#files-input').dispatchEvent(new Event('change'))")
+        page.wait_text("#urls-error", "was not uploaded: it is empty or cannot be read; it may be a folder")
+        self.assertEqual(self.urls(page), [])
+        self.assert_sound(page)
+
     def test_what_is_refused_says_why(self):
         self.forgiven = ("415",)
         page = self.open()

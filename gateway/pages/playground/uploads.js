@@ -57,6 +57,10 @@ export class Uploads {
       this.fail(this.t('upload_large', { name: file.name, n: Math.floor(this.#max / MIB) }));
       return;
     }
+    if (!(await hasBytes(file))) {
+      this.fail(this.t('upload_failed', { name: file.name, detail: this.t('upload_unreadable') }));
+      return;
+    }
     const entry = { name: file.name, src: '' };
     this.#waiting.push(entry);
     this.draw();
@@ -103,6 +107,16 @@ export class Uploads {
 
   #coming({ name }) {
     return el('li', { class: 'coming' }, el('span', {}, this.t('uploading', { name })));
+  }
+}
+
+// A folder that is dropped is a File too. Browsers fail to read it, or read nothing.
+async function hasBytes(file) {
+  try {
+    const first = await file.slice(0, 1).arrayBuffer();
+    return first.byteLength > 0;
+  } catch {
+    return false;
   }
 }
 
