@@ -315,7 +315,7 @@ struct get {
     struct call call;
     struct storage_get_events events;
     struct storage_about about;
-    struct storage_range range; /* what is left to be read */
+    struct storage_range range; /* the bytes that are not read yet */
     bool is_open;               /* on_open was called */
     size_t len;
     char *bytes; /* of one read; NULL between reads */

@@ -27,8 +27,8 @@ enum {
     S3_TOKEN_SIZE = 4096,
     S3_URL_MAX = 8192,
     S3_HEADERS_MAX = 12,
-    S3_ERROR_BODY_MAX = 16 << 10, /* what is kept of an answer that is not a picture */
-    S3_ANSWER_MAX = 1 << 20,      /* of such an answer */
+    S3_ERROR_BODY_MAX = 16 << 10, /* of the body of an error, the rest is dropped */
+    S3_ANSWER_MAX = 1 << 20,      /* of an answer that is not a picture */
 };
 
 struct s3 {

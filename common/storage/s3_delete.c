@@ -51,8 +51,8 @@ int s3_remove(struct storage *storage, const char *name, storage_end_fn *on_end,
     return s3_call_started(&removal->call, send_removal(&removal->call, name), out);
 }
 
-/* -- sweep: lists the oldest keys, which sort first, and deletes those of swept days one after the other. Keys of others, and those that the
- * server does not let go, are passed. */
+/* -- sweep: lists the keys from the oldest day on, and deletes those of swept days one after the other. Keys of other programs, and objects that
+ * the server refuses to delete, are skipped. */
 
 struct sweep {
     struct s3_call call;
@@ -149,7 +149,7 @@ static bool find_next_list(struct sweep *sweep)
 static int send_list(struct sweep *sweep);
 static void sweep_on_removed(struct s3_call *call);
 
-/* All keys of the list were seen, or those that its buffer had room for. After a deletion, the next sweep continues. */
+/* No key of the list is left; its buffer may have cut it. If this sweep has deleted something, the next sweep lists the rest. */
 static void list_ended(struct sweep *sweep)
 {
     const struct buf *list = &sweep->list;

@@ -15,7 +15,7 @@ struct get {
     struct s3_call call;
     struct storage_get_events events;
     struct storage_about about;
-    struct storage_range range; /* what is left to be read */
+    struct storage_range range; /* the bytes that are not read yet */
     bool is_open;               /* on_open was called */
     bool is_wanted;             /* storage_get_next was called */
     int fields;                 /* of the record, one bit for each */

@@ -14,7 +14,7 @@ struct put {
     struct spool *spool; /* referenced */
     storage_end_fn *on_end;
     int64_t at;       /* of the next piece in the file */
-    size_t from, len; /* what is left of the piece at hand */
+    size_t from, len; /* the bytes of the piece that are not sent yet */
     bool failed;      /* a read failed */
     char piece[PIECE];
 };

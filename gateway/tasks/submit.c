@@ -325,15 +325,6 @@ static bool is_cancelled(const struct submit_call *call)
     return !call->done && !call->order_done;
 }
 
-static void release_all(const struct submit_call *call)
-{
-    struct reserve_task tasks[SUBMIT_ORDER_MAX];
-
-    for (size_t i = 0; i < call->count; i++)
-        tasks[i].reservation = call->waiting[i]->money.reservation;
-    reserver_release(call->submitter->reserver, tasks, call->count);
-}
-
 /* If RESERVE refuses, or fails because Redis has no memory, a task that exists is found nevertheless. */
 static void submit_on_reserved(const struct reserve_answer *answer, void *arg)
 {
@@ -347,7 +338,7 @@ static void submit_on_reserved(const struct reserve_answer *answer, void *arg)
         config->on_spending(&answer->spending, config->arg);
     if (is_cancelled(call)) { /* before anything was submitted */
         if (call->is_reserved)
-            release_all(call);
+            reserver_release(call->submitter->reserver, call->reserve.tasks, call->reserve.count);
         end_call(call);
     } else if (answer->err) {
         submit_refuse(call, SUBMIT_FAILED);

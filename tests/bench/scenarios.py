@@ -176,7 +176,7 @@ def limited_run(kind, folder, size, clients, options):
 
 
 def inner_commands(redis):
-    """Calls of all commands but those that programs send themselves."""
+    """How many commands the scripts have called. Commands that programs send themselves are not counted."""
     calls = dict(re.findall(rb"cmdstat_([^:]+):calls=(\d+)", redis("INFO", "commandstats")))
     return sum(int(count) for name, count in calls.items() if name not in OUTER)
 

@@ -585,7 +585,7 @@ static void test_a_sweep_keeps_the_files_of_others(void **state)
     storage_world_end(&world);
 }
 
-/* Neither a folder of somebody in a day, nor a file that has the name of a day. */
+/* The sweep must not delete a foreign folder within a day, or a file that has the name of a day. */
 static void test_a_sweep_passes_what_it_cannot_delete(void **state)
 {
     struct storage_world world;

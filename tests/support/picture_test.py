@@ -66,7 +66,7 @@ class PictureTest(ProcessTest):
         return [(check["status"], check["text"]) for check in json.loads(run.stdout)["checks"] if check["check"] == "storage"]
 
     def break_storage(self):
-        """No picture can be stored until the storage is mended, whoever the user is: a file has the name of the directory of temporary files."""
+        """No picture can be stored, also by root, until the storage is repaired: a file has the name of the directory of temporary files."""
         (self.store / "tmp").rmdir()
         (self.store / "tmp").touch()
 
